@@ -1,0 +1,1 @@
+"""Back ends: a `Module` into the bytes of a deployable format."""

@@ -1,0 +1,5 @@
+"""The TFLite FlatBuffer format."""
+
+from edgec.backends.tflite.serialize import serialize
+
+__all__ = ["serialize"]

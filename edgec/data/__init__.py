@@ -1,0 +1,1 @@
+"""Calibration and evaluation data: manifests, sample sets, metrics and fidelity figures."""

@@ -1,0 +1,84 @@
+"""How closely one set of numbers follows another: SQNR, largest error, cosine; streaming over batches, in float64."""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+class Fidelity:
+    """Compares a tensor with its reference over any number of batches.
+
+    Sums run over every element of every batch, as if all batches were one long vector.
+    """
+
+    def __init__(self) -> None:
+        self.elements = 0
+        self.max_abs_error = 0.0
+        self.reference_min, self.reference_max = math.inf, -math.inf
+        self._signal = self._noise = self._other = self._product = 0.0
+
+    def add(self, reference: Array, actual: Array) -> None:
+        """Take one batch of both; shapes must agree."""
+        if np.shape(reference) != np.shape(actual):
+            raise ValueError(f"shapes {np.shape(reference)} and {np.shape(actual)} cannot be compared")
+        want = np.asarray(reference, dtype=np.float64).reshape(-1)
+        have = np.asarray(actual, dtype=np.float64).reshape(-1)
+        if not want.size:
+            return
+        error = have - want
+        largest = float(np.abs(error).max())
+        # NaN must stick: max() of Python would drop it or keep it depending on the order
+        self.max_abs_error = math.nan if math.isnan(largest + self.max_abs_error) else max(self.max_abs_error, largest)
+        self.reference_min = min(self.reference_min, float(want.min()))
+        self.reference_max = max(self.reference_max, float(want.max()))
+        self.elements += want.size
+        self._signal += float(want @ want)
+        self._noise += float(error @ error)
+        self._other += float(have @ have)
+        self._product += float(want @ have)
+
+    def sqnr_db(self) -> float:
+        """10 log10(sum r^2 / sum (a - r)^2) in dB; inf where both are equal, -inf where only the reference is zero."""
+        if self._noise == 0:
+            return math.inf
+        if self._signal == 0:
+            return -math.inf
+        return 10 * math.log10(self._signal / self._noise)
+
+    def cosine(self) -> float:
+        """Cosine of the angle between both, -1..1; 1 where both are zero, 0 where one is."""
+        if self._signal == 0 or self._other == 0:
+            return 1.0 if self._signal == self._other else 0.0
+        return self._product / math.sqrt(self._signal) / math.sqrt(self._other)
+
+    def relative_max_error(self) -> float:
+        """The largest error over the reference's range (max - min); inf where only that range is zero."""
+        if self.max_abs_error == 0:
+            return 0.0
+        span = self.reference_max - self.reference_min
+        return self.max_abs_error / span if span > 0 else math.inf
+
+
+def sqnr_db(reference: Array, actual: Array) -> float:
+    """Signal to quantization noise of one pair, in dB; see `Fidelity.sqnr_db`."""
+    return _of_pair(reference, actual).sqnr_db()
+
+
+def max_abs_error(reference: Array, actual: Array) -> float:
+    """The largest absolute difference of one pair."""
+    return _of_pair(reference, actual).max_abs_error
+
+
+def cosine(reference: Array, actual: Array) -> float:
+    """Cosine similarity of one pair, -1..1."""
+    return _of_pair(reference, actual).cosine()
+
+
+def _of_pair(reference: Array, actual: Array) -> Fidelity:
+    fidelity = Fidelity()
+    fidelity.add(reference, actual)
+    return fidelity

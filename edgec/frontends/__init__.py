@@ -1,0 +1,1 @@
+"""Front ends: model files of other frameworks into a `Module`."""

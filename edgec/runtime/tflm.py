@@ -1,0 +1,352 @@
+"""Runs `.tflite` bytes in TFLM, as microcontrollers do, and measures the smallest arena a model runs in.
+
+Uses the wheel `tflite-micro` (extra `mcu`): real TFLM with its reference kernels, built for a 64-bit host. On a 32-bit
+Cortex-M the head is the same and the tail 3 to 6 % of the total smaller, so arena figures err on the safe side; kernels
+of CMSIS-NN may need additional scratch.
+"""
+
+import os
+import re
+import struct
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib import import_module, metadata
+from typing import Any
+
+import numpy as np
+
+from edgec.errors import MissingExtra, RuntimeFailure
+from edgec.runtime.captured_stderr import CapturedText, captured_stderr, one_line
+from edgec.runtime.litert import RuntimeVersion
+from edgec.runtime.sample_inputs import sample_inputs
+from edgec.runtime.tensor_info import Array, TensorInfo, checked_inputs, tensor_info
+
+ARENA_STEP_BYTES = 16  # TFLM aligns the arena and every buffer in it to this
+LARGEST_ARENA_BYTES = 1 << 30  # the wheel takes the size as a 32-bit int and crashes beyond
+_AMPLE_ARENA_BYTES = 64 << 20  # reserved, not touched: costs nothing until used
+_ALLOCATION_LINE = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class ArenaAllocation:
+    """What TFLM reports after a run: head is planned activations and scratch, tail is persistent structures."""
+
+    total_bytes: int
+    head_bytes: int
+    tail_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArenaMeasurement:
+    """The smallest arena, in steps of 16 bytes, in which a model allocates, runs, and gives the right outputs.
+
+    `one_step_less_fails` says that an arena 16 bytes smaller was tried and refused. `constructions` counts the
+    interpreters that were made, a crash of TFLM in too small an arena included (it counts as refused); `seconds` is
+    the time all of it took, without starting the child process.
+    """
+
+    arena_bytes: int
+    head_bytes: int
+    tail_bytes: int
+    one_step_less_fails: bool
+    constructions: int
+    seconds: float
+
+
+def tflm_version() -> RuntimeVersion:
+    """Return the version of the installed `tflite-micro` wheel.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    _runtime_module()
+    return RuntimeVersion("tflite-micro", metadata.version("tflite-micro"))
+
+
+@lru_cache(maxsize=1)
+def _runtime_module() -> Any:
+    try:
+        return import_module("tflite_micro.python.tflite_micro.runtime")
+    except ImportError as error:
+        raise MissingExtra(
+            "running a model as a microcontroller does needs TFLM, and tflite-micro is not installed: "
+            "pip install 'edgec[mcu]' (Linux on x86-64)"
+        ) from error
+
+
+def parse_allocations(text: str) -> ArenaAllocation:
+    """Read total, head and tail from what TFLM's `print_allocations` writes.
+
+    Raises:
+        RuntimeFailure: one of the three lines is missing.
+    """
+    found = {kind: int(size) for kind, size in _ALLOCATION_LINE.findall(text)}
+    missing = [kind for kind in ("total", "head", "tail") if kind not in found]
+    if missing:
+        raise RuntimeFailure(f"reading TFLM's allocation report: no line for {', '.join(missing)} in {text[:120]!r}")
+    return ArenaAllocation(found["total"], found["head"], found["tail"])
+
+
+class TFLMSession:
+    """One `.tflite` model, loaded and allocated in TFLM with an arena of the given size.
+
+    TFLM does not verify the file: a malformed one can crash this process. For files from outside use
+    `edgec.runtime.isolated`.
+
+    Raises:
+        MissingExtra: tflite-micro is not installed.
+        RuntimeFailure: TFLM refuses the model or the arena is too small; the message carries TFLM's reason.
+    """
+
+    threads = 1
+    kernels = "reference"
+
+    def __init__(self, model: bytes, arena_bytes: int, *, keep_intermediates: bool = False) -> None:
+        self._model = model  # TFLM reads weights in place
+        self._keep_intermediates = keep_intermediates
+        self.arena_bytes = arena_bytes
+        self.runtime = tflm_version()
+        _check_loadable(model, arena_bytes)
+        self._interpreter = self._loaded_interpreter()
+        self._inputs = self._probe(self._interpreter.get_input_details)
+        self._outputs = self._probe(self._interpreter.get_output_details)
+
+    @property
+    def input_details(self) -> tuple[TensorInfo, ...]:
+        """Inputs in the order of the main subgraph; TFLM knows no names, `index` is the position."""
+        return self._inputs
+
+    @property
+    def output_details(self) -> tuple[TensorInfo, ...]:
+        """Outputs in the order of the main subgraph; TFLM knows no names, `index` is the position."""
+        return self._outputs
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """Run once and return copies of all outputs; state is kept from run to run.
+
+        Raises:
+            RuntimeFailure: an input does not fit the model, or a kernel fails.
+        """
+        self.prepare(inputs)
+        captured = CapturedText()
+        try:
+            with captured_stderr(captured):
+                self.invoke()
+        except RuntimeError as error:
+            raise self._failure("the model failed while running", error, captured.text) from error
+        return [np.array(self._interpreter.get_output(position)) for position in range(len(self._outputs))]
+
+    def intermediates(self, inputs: Sequence[Array], tensor_indices: Sequence[int]) -> list[Array]:
+        """Run once and return copies of inner tensors of the main subgraph.
+
+        Raises:
+            RuntimeFailure: the session was made without `keep_intermediates`, or as for `run`.
+        """
+        if not self._keep_intermediates:
+            raise RuntimeFailure(
+                "reading inner tensors of a TFLM session: the arena reuses their memory; "
+                "make the session with keep_intermediates=True"
+            )
+        self.run(inputs)
+        return [np.array(self._interpreter.GetTensor(index, 0)) for index in tensor_indices]
+
+    def prepare(self, inputs: Sequence[Array]) -> None:
+        """Check the inputs and copy them in; `invoke` then runs on them."""
+        for position, array in enumerate(checked_inputs(self._inputs, inputs, str(self.runtime))):
+            self._interpreter.set_input(array, position)
+
+    def invoke(self) -> None:
+        """Run once on the inputs that were copied in last; TFLM's reason for a failure goes to descriptor 2."""
+        self._interpreter.invoke()
+
+    def reset_variables(self) -> None:
+        """Put all state (variable tensors and resource variables) back to what it is after loading."""
+        self._interpreter.reset()
+
+    def allocations(self) -> ArenaAllocation:
+        """Return how TFLM has divided the arena.
+
+        Raises:
+            RuntimeFailure: the session keeps intermediates, for which TFLM records nothing.
+        """
+        if self._keep_intermediates:
+            raise RuntimeFailure("reading TFLM's allocation report: there is none where intermediates are kept")
+        with captured_stderr() as captured:
+            self._interpreter.print_allocations()
+        return parse_allocations(captured.text)
+
+    def _loaded_interpreter(self) -> Any:
+        runtime = _runtime_module()
+        config = runtime.InterpreterConfig
+        chosen = config.kPreserveAllTensors if self._keep_intermediates else config.kAllocationRecording
+        captured = CapturedText()
+        try:
+            with captured_stderr(captured):
+                # The keyword is misspelt in the wheel.
+                return runtime.Interpreter.from_bytes(
+                    self._model, arena_size=self.arena_bytes, intrepreter_config=chosen
+                )
+        except Exception as error:  # the wheel unpacks the file in Python first: a malformed one raises anything there
+            found = f"it does not load with an arena of {self.arena_bytes:,} bytes"
+            raise self._failure(found, error, captured.text) from error
+
+    def _probe(self, details_of: Callable[[int], dict[str, Any]]) -> tuple[TensorInfo, ...]:
+        """Ask for tensor 0, 1, 2 … until TFLM says there is none: the wheel has no count."""
+        infos: list[TensorInfo] = []
+        with captured_stderr():  # it complains about the one too many
+            while True:
+                try:
+                    infos.append(tensor_info(details_of(len(infos)), index=len(infos)))
+                except IndexError:
+                    return tuple(infos)
+
+    def _failure(self, found: str, error: Exception, noise: str) -> RuntimeFailure:
+        reason = one_line(noise) or one_line(str(error)) or type(error).__name__
+        return RuntimeFailure(f"running a model of {len(self._model)} bytes in {self.runtime}: {found}: {reason}")
+
+
+def _check_loadable(model: bytes, arena_bytes: int) -> None:
+    """Refuse what TFLM would crash on without a look: it trusts the file."""
+    if len(model) < 8 or model[4:8] != b"TFL3" or struct.unpack_from("<I", model)[0] >= len(model):
+        raise RuntimeFailure(f"loading a model of {len(model)} bytes in TFLM: it is not a .tflite file")
+    if not ARENA_STEP_BYTES <= arena_bytes <= LARGEST_ARENA_BYTES:
+        raise RuntimeFailure(
+            f"loading a model in TFLM: the arena must have {ARENA_STEP_BYTES} to {LARGEST_ARENA_BYTES:,} bytes, "
+            f"{arena_bytes:,} were asked for"
+        )
+
+
+def smallest_arena(
+    model: bytes, *, inputs: Sequence[Array] | None = None, timeout_s: float = 120.0
+) -> ArenaMeasurement:
+    """Find, in a child process, the smallest arena in which the model allocates, runs, and gives the right outputs.
+
+    The outputs at that size are compared with those of an ample arena, byte for byte, on `inputs` or, without them,
+    on `sample_inputs`. Bisection in steps of 16 bytes starts at the total that TFLM reports, which is the answer for
+    most models; temporary memory of TFLM's planner makes it more for some.
+
+    Raises:
+        MissingExtra: tflite-micro is not installed.
+        RuntimeFailure: TFLM refuses the model, crashes on it, or takes longer than `timeout_s`.
+    """
+    from edgec.runtime.isolated import call_isolated
+
+    tflm_version()  # a missing extra is said without starting a process
+    reply = call_isolated(
+        "edgec.runtime.tflm:measure_arena",
+        model,
+        inputs or (),
+        doing="measuring the arena in TFLM",
+        timeout_s=timeout_s,
+    )
+    return ArenaMeasurement(**reply.values)
+
+
+def measure_arena(model: bytes, inputs: Sequence[Array]) -> tuple[dict[str, Any], list[Array]]:
+    """Do what `smallest_arena` says in this process; returns the measurement's fields and the outputs."""
+    search = _ArenaSearch(model, inputs)
+    measurement = search.run()
+    return asdict(measurement), search.expected
+
+
+class _ArenaSearch:
+    """Gallop away from the reported total until one end allocates and the other does not, then bisect.
+
+    Sizes are counted in steps of 16 bytes. Allocation is all that depends on the size, so the search only loads the
+    model; the size found is then run and its outputs are compared.
+    """
+
+    def __init__(self, model: bytes, inputs: Sequence[Array]) -> None:
+        self._model = model
+        self._constructions = 0
+        self._started = time.perf_counter()
+        session = self._ample_session()
+        self._ample_steps = session.arena_bytes // ARENA_STEP_BYTES
+        self._inputs = list(inputs) or sample_inputs(session.input_details)
+        self.expected = session.run(self._inputs)
+        self._reported = session.allocations()
+
+    def run(self) -> ArenaMeasurement:
+        steps = self._smallest_that_allocates(-(-self._reported.total_bytes // ARENA_STEP_BYTES))
+        one_less_fails = not self._allocates(steps - 1)
+        while steps < self._ample_steps and not self._runs_right(steps):
+            steps += 1
+            one_less_fails = True
+        return ArenaMeasurement(
+            arena_bytes=steps * ARENA_STEP_BYTES,
+            head_bytes=self._reported.head_bytes,
+            tail_bytes=self._reported.tail_bytes,
+            one_step_less_fails=one_less_fails,
+            constructions=self._constructions,
+            seconds=time.perf_counter() - self._started,
+        )
+
+    def _ample_session(self) -> TFLMSession:
+        try:
+            return self._session(_AMPLE_ARENA_BYTES)
+        except RuntimeFailure as error:
+            if "alloc" not in str(error).lower():
+                raise
+        return self._session(LARGEST_ARENA_BYTES)
+
+    def _session(self, arena_bytes: int) -> TFLMSession:
+        self._constructions += 1
+        return TFLMSession(self._model, arena_bytes)
+
+    def _allocates(self, steps: int) -> bool:
+        self._constructions += 1
+        return succeeds_in_fork(lambda: bool(TFLMSession(self._model, steps * ARENA_STEP_BYTES)))
+
+    def _runs_right(self, steps: int) -> bool:
+        def outputs_agree() -> bool:
+            outputs = TFLMSession(self._model, steps * ARENA_STEP_BYTES).run(self._inputs)
+            return all(same_bytes(got, want) for got, want in zip(outputs, self.expected))
+
+        self._constructions += 1
+        return succeeds_in_fork(outputs_agree)
+
+    def _smallest_that_allocates(self, start: int) -> int:
+        stride = 1
+        if self._allocates(start):
+            fits, fails = start, start - stride
+            while fails > 0 and self._allocates(fails):
+                stride *= 2
+                fits, fails = fails, max(fails - stride, 0)
+        else:
+            fails, fits = start, start + stride
+            while fits < self._ample_steps and not self._allocates(fits):
+                stride *= 2
+                fails, fits = fits, min(fits + stride, self._ample_steps)
+        while fits - fails > 1:
+            middle = (fits + fails) // 2
+            if self._allocates(middle):
+                fits = middle
+            else:
+                fails = middle
+        return fits
+
+
+def succeeds_in_fork(attempt: Callable[[], bool]) -> bool:
+    """Say whether `attempt` returns True in a fork of this process; a RuntimeFailure or a crash there means False.
+
+    With an arena that is too small TFLM does not always refuse: for models with variable tensors it may write through
+    a null pointer. Call this only in a process with a single thread. (The wheel exists for Linux only.)
+    """
+    process = os.fork()
+    if process == 0:
+        status = 1
+        try:
+            status = 0 if attempt() else 1
+        except RuntimeFailure:
+            status = 1
+        finally:
+            os._exit(status)  # no clean-up of what belongs to the parent
+    _, wait_status = os.waitpid(process, 0)
+    return os.waitstatus_to_exitcode(wait_status) == 0
+
+
+def same_bytes(left: Array, right: Array) -> bool:
+    """Say whether two arrays agree in dtype, shape and every bit (NaN included)."""
+    return left.dtype == right.dtype and left.shape == right.shape and left.tobytes() == right.tobytes()
