@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 TABLES_PATH = Path(__file__).resolve().parent.parent / "edgec" / "schema" / "tables.py"
 DISTRIBUTION = "ai-edge-litert"
+LINE_LENGTH = 120  # so that the file is as the formatter would write it
 
 # Schema names that cannot be told from the camel case of the accessors.
 NAME_OVERRIDES = {("Operator", "BuiltinOptions2"): "builtin_options_2"}
@@ -201,8 +202,9 @@ def render(version: str, enums: dict[str, dict[str, int]], tables: dict[str, lis
         lines.append("    },")
     lines += ["}", "", "TABLES: dict[str, tuple[Field, ...]] = {"]
     for name, rows in tables.items():
-        if not rows:
-            lines.append(f'    "{name}": (),')
+        short = f'    "{name}": ({render_row(rows[0]) + "," if rows else ""}),'
+        if len(rows) < 2 and len(short) <= LINE_LENGTH:
+            lines.append(short)
             continue
         lines.append(f'    "{name}": (')
         lines += [f"        {render_row(row)}," for row in rows]

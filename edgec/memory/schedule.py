@@ -123,5 +123,3 @@ def _segments(relations: Relations, profile: Sequence[tuple[int, int]]) -> list[
             segments.append((peak, Segment(first, position, live)))
             first = position + 1
     return segments
-
-

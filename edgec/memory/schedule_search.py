@@ -190,9 +190,7 @@ class _SegmentSearch:
 
     def _ready_after(self, ready: tuple[int, ...], position: int, executed: int) -> tuple[int, ...]:
         new = (
-            p
-            for p in self.relations.successors[position]
-            if p <= self.segment.last and not self.needs[p] & ~executed
+            p for p in self.relations.successors[position] if p <= self.segment.last and not self.needs[p] & ~executed
         )
         return (*(p for p in ready if p != position), *new)
 

@@ -10,9 +10,37 @@ from edgec.ir.builder import Builder
 from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.op_def import OpDef, OpRegistry
 from edgec.ir.verify import verify_graph, verify_module
-from edgec.ops import activation, conv, elementwise
+from edgec.ops import (
+    activation,
+    blocks,
+    conv,
+    convert,
+    elementwise,
+    linear,
+    movement,
+    pool,
+    reduce,
+    reshape,
+    resize,
+    strided_slice,
+)
 
-OP_DEFS = OpRegistry([conv.OPS, elementwise.OPS, activation.OPS])
+OP_DEFS = OpRegistry(
+    [
+        conv.OPS,
+        linear.OPS,
+        pool.OPS,
+        elementwise.OPS,
+        activation.OPS,
+        reshape.OPS,
+        movement.OPS,
+        strided_slice.OPS,
+        blocks.OPS,
+        reduce.OPS,
+        resize.OPS,
+        convert.OPS,
+    ]
+)
 
 
 def definition(op: Op) -> OpDef | None:

@@ -103,6 +103,7 @@ def column_chart(
     top = max([peak, *near], default=0.0) * 1.06 or 1.0
     pitch = PLOT_WIDTH / max(len(bins), 1)
     gap = 0.0 if len(bins) > GAPLESS_FROM else 0.16 * pitch
+    highest = next((number for number, item in enumerate(bins) if item.value == peak), -1)
     columns = tuple(
         Column(
             x=round(number * pitch + gap / 2, 2),
@@ -110,7 +111,7 @@ def column_chart(
             width=round(pitch - gap, 2),
             height=round(PLOT_HEIGHT * item.value / top, 3),
             title=title,
-            is_peak=item.value == peak,
+            is_peak=number == highest,
         )
         for number, (item, title) in enumerate(zip(bins, titles))
     )

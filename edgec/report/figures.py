@@ -113,7 +113,7 @@ def shortened(name: str, width: int) -> str:
     if len(name) <= width:
         return name
     head = max((width - 1) // 3, 1)
-    return f"{name[:head]}…{name[-(width - 1 - head):]}"
+    return f"{name[:head]}…{name[-(width - 1 - head) :]}"
 
 
 def _visible(char: str) -> str:

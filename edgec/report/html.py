@@ -14,7 +14,7 @@ from edgec.report import figures
 from edgec.report.charts import MAX_COLUMNS, Bin, ColumnChart, StackedBar, bin_values, column_chart, stacked_bar
 from edgec.report.figures import bytes_text, count_text, ms_text, printable, shortened, unit_text
 from edgec.report.model import BudgetLine, Layer, Report
-from edgec.report.text import check_text, costliest_layers, verdict_sentence
+from edgec.report.text import check_text, costliest_layers, messages, verdict_detail
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_TABLE_ROWS = 1000
@@ -28,7 +28,11 @@ def render_html(report: Report) -> str:
     from markupsafe import Markup
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters.update(
         name=printable, short=shortened, bytes=bytes_text, count=count_text, ms=ms_text, mj=figures.mj_text,
@@ -49,9 +53,10 @@ def _view(report: Report) -> dict[str, Any]:
     rows = _table_rows(report.layers)
     return {
         "verdict_words": figures.VERDICT_WORDS[report.verdict],
-        "verdict_sentence": verdict_sentence(report),
+        "verdict_detail": verdict_detail(report),
         "verdict_marks": VERDICT_MARKS,
         "tiles": _tiles(report),
+        "messages": messages(report),
         "budget": [_budget_bar(line) for line in report.budget],
         "memory_chart": _memory_chart(report),
         "ram_bar": _ram_bar(report),
@@ -80,14 +85,21 @@ def _tiles(report: Report) -> list[dict[str, str]]:
     arena = memory.arena_bytes is not None
     ram = memory.arena_bytes if arena else memory.planned_activation_bytes
     ram_detail = figures.percent_text(ram, report.device.sram_bytes)
-    tiles = [
+    tiles: list[tuple[str, str, str, str]] = [
         ("Latency", ms_text(latency.ms), figures.band_text(latency.low_ms, latency.high_ms, "ms"), latency.evidence),
-        ("RAM: arena" if arena else "RAM: activations", bytes_text(ram), f"{ram_detail} of SRAM" if ram_detail else "", memory.evidence),
+        (
+            "RAM: arena" if arena else "RAM: activations",
+            bytes_text(ram),
+            f"{ram_detail} of SRAM" if ram_detail else "",
+            memory.evidence,
+        ),
         ("Energy", figures.mj_text(energy.mj), figures.band_text(energy.low_mj, energy.high_mj, "mJ"), energy.evidence),
     ]
     share = figures.percent_text(memory.flash_bytes, report.device.flash_bytes)
     if memory.flash_bytes is not None:
-        tiles.append(("Flash", bytes_text(memory.flash_bytes), f"{share} of flash" if share else "", memory.flash_evidence))
+        tiles.append(
+            ("Flash", bytes_text(memory.flash_bytes), f"{share} of flash" if share else "", memory.flash_evidence)
+        )
     compression = report.compression
     before = compression.bytes_before if compression else report.model.bytes
     tiles.append(("Model size", bytes_text(report.artifact.bytes), f"from {bytes_text(before)}" if before else "", ""))
@@ -116,7 +128,7 @@ def _budget_bar(line: BudgetLine) -> dict[str, Any]:
     headroom = ""
     if line.value is not None and line.limit > 0:
         rest = 1 - line.value / line.limit
-        headroom = f"{rest:.0%} below the limit" if rest >= 0 else f"{-rest:.0%} over the limit"
+        headroom = f"{100 * rest:.0f} % below the limit" if rest >= 0 else f"{-100 * rest:.0f} % over the limit"
     return {
         "line": line,
         "value": place(line.value),
@@ -201,21 +213,25 @@ def _op_rows(layers: list[Layer]) -> list[dict[str, Any]]:
     groups: dict[str, list[Layer]] = defaultdict(list)
     for layer in layers:
         groups[layer.op].append(layer)
-    rows = [
-        {
+    by_latency = any(layer.latency_ms for layer in layers)
+    total = sum(float((layer.latency_ms if by_latency else layer.macs) or 0) for layer in layers)
+    rows = []
+    for op, members in groups.items():
+        macs, latency_ms = (
+            sum(layer.macs or 0 for layer in members),
+            _sum_known([layer.latency_ms for layer in members]),
+        )
+        row = {
             "op": op,
             "layers": len(members),
-            "macs": sum(layer.macs or 0 for layer in members),
+            "macs": macs,
             "weight_bytes": sum(layer.weight_bytes or 0 for layer in members),
-            "latency_ms": _sum_known([layer.latency_ms for layer in members]),
+            "latency_ms": latency_ms,
         }
-        for op, members in groups.items()
-    ]
-    key = "latency_ms" if any(row["latency_ms"] for row in rows) else "macs"
-    total = sum(row[key] or 0 for row in rows)
-    for row in rows:
-        row["share"] = (row[key] or 0) / total if total else 0.0
-    return sorted(rows, key=lambda row: (-row["share"], row["op"]))
+        cost = float((latency_ms if by_latency else macs) or 0)
+        rows.append((cost / total if total else 0.0, row))
+    rows.sort(key=lambda item: (-item[0], str(item[1]["op"])))
+    return [{**row, "share": share} for share, row in rows]
 
 
 def _sum_known(values: list[float | None]) -> float | None:
@@ -253,6 +269,11 @@ def _evidence(report: Report) -> list[dict[str, str]]:
         ("Energy", energy.evidence, energy.basis),
     ]
     return [
-        {"figure": figure, "evidence": evidence, "meaning": figures.EVIDENCE_WORDS[evidence], "basis": printable(basis or "")}
+        {
+            "figure": figure,
+            "evidence": evidence,
+            "meaning": figures.EVIDENCE_WORDS[evidence],
+            "basis": printable(basis or ""),
+        }
         for figure, evidence, basis in rows
     ]

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from edgec.errors import DataError, ExportFailure
 
-SCHEMA_ID = "edgec.report/1"
+SCHEMA_ID: Literal["edgec.report/1"] = "edgec.report/1"
 
 Evidence = Literal["executed", "planned", "calibrated", "derived", "unknown"]
 Verdict = Literal["fits", "misses", "uncertain", "unknown"]
@@ -443,7 +443,9 @@ def _refuse(error: ValidationError, path: Path) -> NoReturn:
     where = ".".join(str(part) for part in first["loc"])
     more = f" ({error.error_count() - 1} more such faults)" if error.error_count() > 1 else ""
     problem = first["msg"][0].lower() + first["msg"][1:]
-    raise DataError(f"reading the report '{path}': at '{where}' {problem}{more}; compile again to write it anew") from error
+    raise DataError(
+        f"reading the report '{path}': at '{where}' {problem}{more}; compile again to write it anew"
+    ) from error
 
 
 def json_schema() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from edgec.report.figures import (
+    UNKNOWN,
     VERDICT_WORDS,
     band_text,
     bytes_text,
@@ -18,7 +19,7 @@ from edgec.report.figures import (
     shortened,
     unit_text,
 )
-from edgec.report.model import Check, Layer, Report
+from edgec.report.model import BudgetLine, Check, Diagnostic, Layer, Report
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 COSTLY_LAYERS = 5
+WIDE_COLUMNS = 76
 SHOWN_DIAGNOSTICS = 20
 VERDICT_STYLES = {"fits": "green", "misses": "bold red", "uncertain": "yellow", "unknown": "dim"}
 SEVERITY_STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
@@ -59,7 +61,9 @@ def _print_heading(report: Report, console: "Console") -> None:
     name = f"{device.title} ({device.name})" if device.title else device.name
     heading = text_for(console, f"{printable(report.model.name)} → {printable(name)}", "bold")
     library = f", {printable(device.kernel_library)}" if device.kernel_library else ""
-    verdict = text_for(console, verdict_sentence(report), VERDICT_STYLES[report.verdict])
+    verdict = text_for(
+        console, f"{VERDICT_WORDS[report.verdict].upper()}: {verdict_detail(report)}", VERDICT_STYLES[report.verdict]
+    )
     console.print(heading, soft_wrap=False)
     console.print(text_for(console, f"target {printable(device.target)}{library}", "dim"))
     console.print()
@@ -67,19 +71,23 @@ def _print_heading(report: Report, console: "Console") -> None:
     console.print()
 
 
-def verdict_sentence(report: Report) -> str:
-    """Return the verdict in words, naming the budget lines that decide it."""
+def verdict_detail(report: Report) -> str:
+    """Return the budget lines that decide the verdict, with value and limit."""
     if not report.budget:
-        return "No budget was given: there is no verdict."
-    deciding = [line for line in report.budget if line.verdict == report.verdict]
-    names = ", ".join(printable(line.name) for line in deciding)
-    if report.verdict == "fits":
-        return f"FITS the budget: {names}."
-    if report.verdict == "misses":
-        return f"MISSES the budget: {names}."
-    if report.verdict == "uncertain":
-        return f"MAY MISS the budget: the band of {names} reaches across the limit."
-    return f"NO VERDICT: {names or 'a line'} is not known."
+        return "no budget was given"
+    deciding = [_against_limit(line) for line in report.budget if line.verdict == report.verdict]
+    return "; ".join(deciding) or "no single line of the budget decides it"
+
+
+def _against_limit(line: BudgetLine) -> str:
+    name, limit = printable(line.name), unit_text(line.limit, line.unit)
+    if line.verdict == "fits":
+        return name
+    if line.verdict == "uncertain":
+        return f"{name} {band_text(line.low, line.high, line.unit)} reaches across {limit}"
+    if line.value is None:
+        return f"{name} is not known"
+    return f"{name} {unit_text(line.value, line.unit)} against {limit}"
 
 
 def _facts(report: Report) -> Iterable[tuple[str, str]]:
@@ -100,10 +108,16 @@ def _facts(report: Report) -> Iterable[tuple[str, str]]:
         share = percent_text(memory.flash_bytes, report.device.flash_bytes)
         of = f"{share} of {bytes_text(report.device.flash_bytes)}" if share else ""
         code = f"runtime code {bytes_text(memory.runtime_code_bytes)}" if memory.runtime_code_bytes else ""
-        yield "Flash", _figure(bytes_text(memory.flash_bytes), "", memory.flash_evidence, ", ".join(filter(None, (of, code))))
+        yield (
+            "Flash",
+            _figure(bytes_text(memory.flash_bytes), "", memory.flash_evidence, ", ".join(filter(None, (of, code)))),
+        )
     if energy.mj is not None:
         power = f"at {number_text(energy.average_power_mw)} mW" if energy.average_power_mw else energy.basis
-        yield "Energy", _figure(mj_text(energy.mj), band_text(energy.low_mj, energy.high_mj, "mJ"), energy.evidence, power)
+        yield (
+            "Energy",
+            _figure(mj_text(energy.mj), band_text(energy.low_mj, energy.high_mj, "mJ"), energy.evidence, power),
+        )
     yield from _check_facts(report)
     if report.transposes.count:
         yield "Transposes", f"{report.transposes.count} remain in the artifact"
@@ -135,7 +149,7 @@ def _work(report: Report) -> str:
     compression = report.compression
     before = compression.macs_before if compression else None
     after = compression.macs_after if compression else report.model.macs
-    text = f"{_change(before, after, count_text)} MACs"
+    text = _change(before, after, count_text, " MACs")
     if compression and (compression.dead_channels or compression.pruned_channels):
         removed = [f"{compression.dead_channels} dead" if compression.dead_channels else ""]
         removed.append(f"{compression.pruned_channels} pruned" if compression.pruned_channels else "")
@@ -143,10 +157,12 @@ def _work(report: Report) -> str:
     return text
 
 
-def _change(before: float | None, after: float | None, form: Callable[[float | None], str]) -> str:
-    if before is None or after is None or before == after:
-        return form(after)
-    return f"{form(before)} → {form(after)} ({100 * (after - before) / before:+.0f} %)" if before else form(after)
+def _change(before: float | None, after: float | None, form: Callable[[float | None], str], noun: str = "") -> str:
+    if after is None:
+        return UNKNOWN
+    if not before or before == after:
+        return f"{form(after)}{noun}"
+    return f"{form(before)} → {form(after)}{noun} ({100 * (after - before) / before:+.0f} %)"
 
 
 def _ram(report: Report) -> str:
@@ -175,10 +191,12 @@ def _planned(report: Report) -> str:
 def _check_facts(report: Report) -> Iterable[tuple[str, str]]:
     checks, accuracy = report.checks, report.accuracy
     if checks.float_vs_source:
-        yield "Checks", f"float against source: {check_text(checks.float_vs_source)}"
+        against = printable(checks.float_vs_source.reference or "the source")
+        yield "Checks", f"float against {against}: {check_text(checks.float_vs_source)}"
     if checks.artifact_vs_float:
         label = "" if checks.float_vs_source else "Checks"
-        yield label, f"artifact against float: {check_text(checks.artifact_vs_float)}"
+        against = printable(checks.artifact_vs_float.reference or "the float module")
+        yield label, f"artifact against {against}: {check_text(checks.artifact_vs_float)}"
     if checks.bit_exact_of:
         against = f" with {printable(checks.bit_exact_against)}" if checks.bit_exact_against else ""
         yield "", f"{checks.bit_exact_runs or 0} of {checks.bit_exact_of} runs byte-identical{against}"
@@ -191,7 +209,8 @@ def _check_facts(report: Report) -> Iterable[tuple[str, str]]:
         return
     form = fraction_text if accuracy.metric in ("top1", "top5", "auc", "accuracy") else number_text
     drop = "" if accuracy.drop is None else f" (drop {form(accuracy.drop)})"
-    yield "Accuracy", f"{printable(accuracy.metric)} {form(accuracy.float_)} → {form(accuracy.artifact)}{drop}, {accuracy.samples} samples"
+    scores = f"{printable(accuracy.metric)} {form(accuracy.float_)} → {form(accuracy.artifact)}"
+    yield "Accuracy", f"{scores}{drop}, {accuracy.samples} samples"
 
 
 def check_text(check: Check) -> str:
@@ -228,12 +247,14 @@ def _print_facts(facts: Iterable[tuple[str, str]], console: "Console") -> None:
 
 
 def _print_budget(report: Report, console: "Console") -> None:
-    table = _table("Budget", "limit", "value", "band", "evidence", "verdict")
+    wide = console.width >= WIDE_COLUMNS
+    table = _table("Budget", "limit", "value", "band", *(["evidence"] if wide else []), "verdict")
     for line in report.budget:
         style = VERDICT_STYLES[line.verdict]
         limit, value = unit_text(line.limit, line.unit), unit_text(line.value, line.unit)
         band = band_text(line.low, line.high, line.unit)
-        cells = [text_for(console, cell) for cell in (shortened(line.name, 18), limit, value, band, line.evidence)]
+        evidence = [line.evidence] if wide else []
+        cells = [text_for(console, cell) for cell in (shortened(line.name, 18), limit, value, band, *evidence)]
         table.add_row(*cells, text_for(console, line.verdict, style))
     console.print(table)
     for line in report.budget:
@@ -261,20 +282,29 @@ def _print_layers(report: Report, console: "Console") -> None:
     table = _table("Costliest layers", "op", "MACs", "latency", "live", "share")
     for layer, share in costly:
         latency, live = ms_text(layer.latency_ms), bytes_text(layer.live_bytes)
-        cells = (shortened(layer.name, 26), shortened(layer.op, 18), count_text(layer.macs), latency, live, f"{share:.0%}")
+        cells = (
+            shortened(layer.name, 26),
+            shortened(layer.op, 18),
+            count_text(layer.macs),
+            latency,
+            live,
+            f"{share:.0%}",
+        )
         table.add_row(*(text_for(console, "" if cell == "unknown" else cell) for cell in cells))
     console.print(table)
     console.print(text_for(console, f" {len(costly)} of {len(report.layers)} layers, share of {basis}", "dim"))
     console.print()
 
 
+def messages(report: Report) -> list[Diagnostic]:
+    """Return the diagnostics, and a note for each transpose that stays, the gravest first."""
+    stays = [Diagnostic(severity="note", message=f"a transpose stays: {why}") for why in report.transposes.reasons]
+    order = list(SEVERITY_STYLES)
+    return sorted([*report.diagnostics, *stays], key=lambda item: order.index(item.severity))
+
+
 def _print_diagnostics(report: Report, console: "Console") -> None:
-    transposes = [("note", f"transpose stays: {printable(reason)}") for reason in report.transposes.reasons]
-    messages = [
-        (item.severity, f"{printable(item.op)}: {printable(item.message)}" if item.op else printable(item.message))
-        for item in report.diagnostics
-    ]
-    found = sorted(messages + transposes, key=lambda item: list(SEVERITY_STYLES).index(item[0]))
+    found = messages(report)
     if not found:
         return
     from rich.table import Table
@@ -282,8 +312,9 @@ def _print_diagnostics(report: Report, console: "Console") -> None:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for severity, message in found[:SHOWN_DIAGNOSTICS]:
-        table.add_row(text_for(console, severity, SEVERITY_STYLES[severity]), text_for(console, message))
+    for item in found[:SHOWN_DIAGNOSTICS]:
+        message = f"{printable(item.op)}: {printable(item.message)}" if item.op else printable(item.message)
+        table.add_row(text_for(console, item.severity, SEVERITY_STYLES[item.severity]), text_for(console, message))
     console.print(table)
     if len(found) > SHOWN_DIAGNOSTICS:
         console.print(text_for(console, f"and {len(found) - SHOWN_DIAGNOSTICS} more in report.json", "dim"))
@@ -297,5 +328,6 @@ def _table(first: str, *others: str) -> "Table":
     table.add_column(first, overflow="fold")
     for heading in others:
         words = heading in ("op", "evidence", "verdict")
-        table.add_column(heading, justify="left" if words else "right", no_wrap=not words)
+        # crop, since rich's own ellipsis is not in every terminal's encoding
+        table.add_column(heading, justify="left" if words else "right", no_wrap=True, overflow="crop")
     return table

@@ -24,9 +24,9 @@ class CapturedText:
 def one_line(text: str, limit: int = 240) -> str:
     """Join the distinct lines of `text` with "; ", cut after `limit` characters, for use inside an error message."""
     sentences = _RUN_ON_SENTENCE.sub("\n", text).splitlines()
-    lines = [line for line in dict.fromkeys(sentence.strip() for sentence in sentences) if line]
+    lines = [line for line in dict.fromkeys(sentence.strip().rstrip(".") for sentence in sentences) if line]
     # Start-up notices say nothing about a failure.
-    reasons = [line.rstrip(".") for line in lines if not line.startswith(("INFO:", "WARNING: All log messages"))]
+    reasons = [line for line in lines if not line.startswith(("INFO:", "WARNING: All log messages"))]
     joined = "; ".join(reasons)
     return joined if len(joined) <= limit else joined[:limit].rstrip() + " …"
 

@@ -19,11 +19,12 @@ from edgec.schema.tables import ENUMS, TABLES
 Tree = dict[str, Any]
 
 FILE_IDENTIFIER = b"TFL3"
-# A table takes at least 4 bytes in the file and 4 for each reference to it, so only files that share tables heavily
-# (hostile ones) can meet the first bound; the second keeps the tree of a huge hostile file within about 2 GB.
-TABLES_PER_BYTE = 1 / 4
-MIN_TABLE_BUDGET = 1024
-MAX_TABLE_BUDGET = 2_000_000
+# Each table, vector and offset that is read takes a word of 4 bytes, so a file whose parts are not shared has at least
+# 4 bytes for each of them, and real files, with weights, names and numbers in them, have many times that. This bounds
+# what a hostile file can unfold to by sharing its parts: about 100 times its size and at most 1.5 GB.
+BYTES_PER_WORD = 4
+MIN_WORD_BUDGET = 16_384
+MAX_WORD_BUDGET = 4_000_000  # a graph of about 100,000 operators
 
 SCALAR_FORMATS = {
     "bool": "B",
@@ -113,8 +114,8 @@ class _Decoder:
     def __init__(self, data: memoryview) -> None:
         self.data = data
         self.size = len(data)
-        self.tables_left = min(int(self.size * TABLES_PER_BYTE) + MIN_TABLE_BUDGET, MAX_TABLE_BUDGET)
-        self.bytes_left = self.size + MIN_TABLE_BUDGET  # of distinct strings and copied bool vectors
+        self.words_left = min(self.size // BYTES_PER_WORD + MIN_WORD_BUDGET, MAX_WORD_BUDGET)
+        self.bytes_left = self.size + MIN_WORD_BUDGET  # of distinct strings and copied bool vectors
         self.strings: dict[int, str] = {}
 
     def fail(self, table: str, field: str, position: int, what: str) -> NoReturn:
@@ -124,8 +125,8 @@ class _Decoder:
     def table(self, name: str, position: int) -> Tree:
         """Decode the table of type `name` that starts at `position`."""
         data, size = self.data, self.size
-        self.tables_left -= 1
-        if self.tables_left < 0:
+        self.words_left -= 1
+        if self.words_left < 0:
             self.fail(name, "", position, "is one table more than a file of this size can hold without trickery")
         if not 0 <= position <= size - 4:
             self.fail(name, "", position, f"lies outside the file of {size} bytes")
@@ -177,6 +178,7 @@ class _Decoder:
 
     def follow(self, table: str, field: str, at: int) -> int:
         """Position that the offset stored at byte `at` points to: forward and inside the file."""
+        self.words_left -= 1
         if at + 4 > self.size:
             self.fail(table, field, at, f"runs past the end of the file of {self.size} bytes")
         offset: int = _U32.unpack_from(self.data, at)[0]
@@ -187,6 +189,9 @@ class _Decoder:
 
     def vector(self, table: str, field: str, position: int, element_bytes: int) -> int:
         """Element count of the vector at `position`, whose elements all lie inside the file."""
+        self.words_left -= 1
+        if self.words_left < 0:
+            self.fail(table, field, position, "is one vector more than a file of this size can hold without trickery")
         count: int = _U32.unpack_from(self.data, position)[0]
         if position + 4 + count * element_bytes > self.size:
             what = f"has {count} elements of {element_bytes} bytes where {self.size - position - 4} bytes are left"
@@ -230,11 +235,10 @@ class _Decoder:
         name = reader.field.name
         count = self.vector(table, name, position, 4)
         starts = range(position + 4, position + 4 + 4 * count, 4)
-        if count > self.tables_left:
+        if count > self.words_left:
             self.fail(table, name, position, f"has {count} elements, more than this file can hold without trickery")
         if reader.method == "tables":
             return [self.table(reader.target, self.follow(table, name, at)) for at in starts]
-        self.tables_left -= count
         return [self.string(table, name, self.follow(table, name, at)) for at in starts]
 
     def union(

@@ -490,9 +490,7 @@ ENUMS: dict[str, dict[str, int]] = {
 }
 
 TABLES: dict[str, tuple[Field, ...]] = {
-    "CustomQuantization": (
-        Field("custom", 0, "vector:uint8", align=16),
-    ),
+    "CustomQuantization": (Field("custom", 0, "vector:uint8", align=16),),
     "BlockwiseQuantization": (
         Field("scales", 0, "int32", 0),
         Field("zero_points", 1, "int32", 0),
@@ -513,15 +511,9 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("details", 4, "union:QuantizationDetails"),
         Field("quantized_dimension", 6, "int32", 0),
     ),
-    "Int32Vector": (
-        Field("values", 0, "vector:int32"),
-    ),
-    "Uint16Vector": (
-        Field("values", 0, "vector:uint16", align=4),
-    ),
-    "Uint8Vector": (
-        Field("values", 0, "vector:uint8", align=4),
-    ),
+    "Int32Vector": (Field("values", 0, "vector:int32"),),
+    "Uint16Vector": (Field("values", 0, "vector:uint16", align=4),),
+    "Uint8Vector": (Field("values", 0, "vector:uint8", align=4),),
     "DimensionMetadata": (
         Field("format", 0, "int8", 0, enum="DimensionType"),
         Field("dense_size", 1, "int32", 0),
@@ -559,9 +551,7 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("slice_sizes", 4, "vector:int64"),
         Field("indices_are_sorted", 5, "bool", False),
     ),
-    "StablehloTransposeOptions": (
-        Field("permutation", 0, "vector:int64"),
-    ),
+    "StablehloTransposeOptions": (Field("permutation", 0, "vector:int64"),),
     "StablehloDotGeneralOptions": (
         Field("lhs_batching_dimensions", 0, "vector:int64"),
         Field("rhs_batching_dimensions", 1, "vector:int64"),
@@ -586,27 +576,19 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("is_stable", 1, "bool", False),
         Field("comparator_subgraph_index", 2, "int32", 0),
     ),
-    "StablehloConcatenateOptions": (
-        Field("dimension", 0, "int64", 0),
-    ),
-    "StablehloBroadcastInDimOptions": (
-        Field("broadcast_dimensions", 0, "vector:int64"),
-    ),
+    "StablehloConcatenateOptions": (Field("dimension", 0, "int64", 0),),
+    "StablehloBroadcastInDimOptions": (Field("broadcast_dimensions", 0, "vector:int64"),),
     "StablehloCompareOptions": (
         Field("comparison_direction", 0, "uint32", 0, enum="StablehloComparisonDirection"),
         Field("compare_type", 1, "uint32", 0, enum="StablehloComparisonType"),
     ),
-    "StablehloDynamicSliceOptions": (
-        Field("slice_sizes", 0, "vector:int64"),
-    ),
+    "StablehloDynamicSliceOptions": (Field("slice_sizes", 0, "vector:int64"),),
     "StablehloPadOptions": (
         Field("edge_padding_low", 0, "vector:int64"),
         Field("edge_padding_high", 1, "vector:int64"),
         Field("interior_padding", 2, "vector:int64"),
     ),
-    "StablehloIotaOptions": (
-        Field("iota_dimension", 0, "int64", 0),
-    ),
+    "StablehloIotaOptions": (Field("iota_dimension", 0, "int64", 0),),
     "StablehloCustomCallOptions": (
         Field("call_target_name", 0, "string"),
         Field("has_side_effect", 1, "bool", False),
@@ -652,12 +634,8 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("unique_indices", 5, "bool", False),
         Field("update_computation_subgraph_index", 6, "int32", 0),
     ),
-    "StablehloCaseOptions": (
-        Field("branch_subgraph_indices", 0, "vector:int32"),
-    ),
-    "StablehloRngBitGeneratorOptions": (
-        Field("algorithm", 0, "int8", 0, enum="RngAlgorithm"),
-    ),
+    "StablehloCaseOptions": (Field("branch_subgraph_indices", 0, "vector:int32"),),
+    "StablehloRngBitGeneratorOptions": (Field("algorithm", 0, "int8", 0, enum="RngAlgorithm"),),
     "Conv2DOptions": (
         Field("padding", 0, "int8", 0, enum="Padding"),
         Field("stride_w", 1, "int32", 0),
@@ -699,9 +677,7 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("num_columns_per_channel", 1, "vector:int32"),
         Field("embedding_dim_per_channel", 2, "vector:int32"),
     ),
-    "LSHProjectionOptions": (
-        Field("type", 0, "int8", 0, enum="LSHProjectionType"),
-    ),
+    "LSHProjectionOptions": (Field("type", 0, "int8", 0, enum="LSHProjectionType"),),
     "SVDFOptions": (
         Field("rank", 0, "int32", 0),
         Field("fused_activation_function", 1, "int8", 0, enum="ActivationFunctionType"),
@@ -730,9 +706,7 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("quantized_bias_type", 4, "int8", 0, enum="TensorType"),
         Field("quant_spec", 5, "vector:uint8"),
     ),
-    "SoftmaxOptions": (
-        Field("beta", 0, "float32", 0.0),
-    ),
+    "SoftmaxOptions": (Field("beta", 0, "float32", 0.0),),
     "ConcatenationOptions": (
         Field("axis", 0, "int32", 0),
         Field("fused_activation_function", 1, "int8", 0, enum="ActivationFunctionType"),
@@ -741,12 +715,8 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("fused_activation_function", 0, "int8", 0, enum="ActivationFunctionType"),
         Field("pot_scale_int16", 1, "bool", True),
     ),
-    "MulOptions": (
-        Field("fused_activation_function", 0, "int8", 0, enum="ActivationFunctionType"),
-    ),
-    "L2NormOptions": (
-        Field("fused_activation_function", 0, "int8", 0, enum="ActivationFunctionType"),
-    ),
+    "MulOptions": (Field("fused_activation_function", 0, "int8", 0, enum="ActivationFunctionType"),),
+    "L2NormOptions": (Field("fused_activation_function", 0, "int8", 0, enum="ActivationFunctionType"),),
     "LocalResponseNormalizationOptions": (
         Field("radius", 0, "int32", 0),
         Field("bias", 1, "float32", 0.0),
@@ -784,14 +754,10 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("align_corners", 0, "bool", False),
         Field("half_pixel_centers", 1, "bool", False),
     ),
-    "CallOptions": (
-        Field("subgraph", 0, "uint32", 0),
-    ),
+    "CallOptions": (Field("subgraph", 0, "uint32", 0),),
     "PadOptions": (),
     "PadV2Options": (),
-    "ReshapeOptions": (
-        Field("new_shape", 0, "vector:int32"),
-    ),
+    "ReshapeOptions": (Field("new_shape", 0, "vector:int32"),),
     "SpaceToBatchNDOptions": (),
     "BatchToSpaceNDOptions": (),
     "SkipGramOptions": (
@@ -799,23 +765,15 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("max_skip_size", 1, "int32", 0),
         Field("include_all_ngrams", 2, "bool", False),
     ),
-    "SpaceToDepthOptions": (
-        Field("block_size", 0, "int32", 0),
-    ),
-    "DepthToSpaceOptions": (
-        Field("block_size", 0, "int32", 0),
-    ),
+    "SpaceToDepthOptions": (Field("block_size", 0, "int32", 0),),
+    "DepthToSpaceOptions": (Field("block_size", 0, "int32", 0),),
     "SubOptions": (
         Field("fused_activation_function", 0, "int8", 0, enum="ActivationFunctionType"),
         Field("pot_scale_int16", 1, "bool", True),
     ),
-    "DivOptions": (
-        Field("fused_activation_function", 0, "int8", 0, enum="ActivationFunctionType"),
-    ),
+    "DivOptions": (Field("fused_activation_function", 0, "int8", 0, enum="ActivationFunctionType"),),
     "TopKV2Options": (),
-    "EmbeddingLookupSparseOptions": (
-        Field("combiner", 0, "int8", 0, enum="CombinerType"),
-    ),
+    "EmbeddingLookupSparseOptions": (Field("combiner", 0, "int8", 0, enum="CombinerType"),),
     "GatherOptions": (
         Field("axis", 0, "int32", 0),
         Field("batch_dims", 1, "int32", 0),
@@ -823,18 +781,10 @@ TABLES: dict[str, tuple[Field, ...]] = {
     "TransposeOptions": (),
     "ExpOptions": (),
     "CosOptions": (),
-    "ReducerOptions": (
-        Field("keep_dims", 0, "bool", False),
-    ),
-    "SqueezeOptions": (
-        Field("squeeze_dims", 0, "vector:int32"),
-    ),
-    "SplitOptions": (
-        Field("num_splits", 0, "int32", 0),
-    ),
-    "SplitVOptions": (
-        Field("num_splits", 0, "int32", 0),
-    ),
+    "ReducerOptions": (Field("keep_dims", 0, "bool", False),),
+    "SqueezeOptions": (Field("squeeze_dims", 0, "vector:int32"),),
+    "SplitOptions": (Field("num_splits", 0, "int32", 0),),
+    "SplitVOptions": (Field("num_splits", 0, "int32", 0),),
     "StridedSliceOptions": (
         Field("begin_mask", 0, "int32", 0),
         Field("end_mask", 1, "int32", 0),
@@ -851,12 +801,8 @@ TABLES: dict[str, tuple[Field, ...]] = {
     "DequantizeOptions": (),
     "MaximumMinimumOptions": (),
     "TileOptions": (),
-    "ArgMaxOptions": (
-        Field("output_type", 0, "int8", 0, enum="TensorType"),
-    ),
-    "ArgMinOptions": (
-        Field("output_type", 0, "int8", 0, enum="TensorType"),
-    ),
+    "ArgMaxOptions": (Field("output_type", 0, "int8", 0, enum="TensorType"),),
+    "ArgMinOptions": (Field("output_type", 0, "int8", 0, enum="TensorType"),),
     "GreaterOptions": (),
     "GreaterEqualOptions": (),
     "LessOptions": (),
@@ -872,14 +818,10 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("quantized_bias_type", 4, "int8", 0, enum="TensorType"),
     ),
     "ExpandDimsOptions": (),
-    "SparseToDenseOptions": (
-        Field("validate_indices", 0, "bool", False),
-    ),
+    "SparseToDenseOptions": (Field("validate_indices", 0, "bool", False),),
     "EqualOptions": (),
     "NotEqualOptions": (),
-    "ShapeOptions": (
-        Field("out_type", 0, "int8", 0, enum="TensorType"),
-    ),
+    "ShapeOptions": (Field("out_type", 0, "int8", 0, enum="TensorType"),),
     "RankOptions": (),
     "PowOptions": (),
     "FakeQuantOptions": (
@@ -893,9 +835,7 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("axis", 1, "int32", 0),
     ),
     "LogicalOrOptions": (),
-    "OneHotOptions": (
-        Field("axis", 0, "int32", 0),
-    ),
+    "OneHotOptions": (Field("axis", 0, "int32", 0),),
     "AbsOptions": (),
     "HardSwishOptions": (),
     "LogicalAndOptions": (),
@@ -910,16 +850,10 @@ TABLES: dict[str, tuple[Field, ...]] = {
     "FillOptions": (),
     "FloorModOptions": (),
     "RangeOptions": (),
-    "LeakyReluOptions": (
-        Field("alpha", 0, "float32", 0.0),
-    ),
+    "LeakyReluOptions": (Field("alpha", 0, "float32", 0.0),),
     "SquaredDifferenceOptions": (),
-    "MirrorPadOptions": (
-        Field("mode", 0, "int8", 0, enum="MirrorPadMode"),
-    ),
-    "UniqueOptions": (
-        Field("idx_out_type", 0, "int8", 2, enum="TensorType"),
-    ),
+    "MirrorPadOptions": (Field("mode", 0, "int8", 0, enum="MirrorPadMode"),),
+    "UniqueOptions": (Field("idx_out_type", 0, "int8", 2, enum="TensorType"),),
     "ReverseV2Options": (),
     "AddNOptions": (),
     "GatherNdOptions": (),
@@ -935,9 +869,7 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("then_subgraph_index", 0, "int32", 0),
         Field("else_subgraph_index", 1, "int32", 0),
     ),
-    "CallOnceOptions": (
-        Field("init_subgraph_index", 0, "int32", 0),
-    ),
+    "CallOnceOptions": (Field("init_subgraph_index", 0, "int32", 0),),
     "WhileOptions": (
         Field("cond_subgraph_index", 0, "int32", 0),
         Field("body_subgraph_index", 1, "int32", 0),
@@ -977,12 +909,8 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("seed", 0, "int64", 0),
         Field("seed2", 1, "int64", 0),
     ),
-    "BucketizeOptions": (
-        Field("boundaries", 0, "vector:float32"),
-    ),
-    "GeluOptions": (
-        Field("approximate", 0, "bool", False),
-    ),
+    "BucketizeOptions": (Field("boundaries", 0, "vector:float32"),),
+    "GeluOptions": (Field("approximate", 0, "bool", False),),
     "DynamicUpdateSliceOptions": (),
     "UnsortedSegmentProdOptions": (),
     "UnsortedSegmentMaxOptions": (),
@@ -994,9 +922,7 @@ TABLES: dict[str, tuple[Field, ...]] = {
     "BitwiseXorOptions": (),
     "RightShiftOptions": (),
     "DilateOptions": (),
-    "ReduceWindowOptions": (
-        Field("reduce_function", 0, "int32", 0, enum="ReduceWindowFunction"),
-    ),
+    "ReduceWindowOptions": (Field("reduce_function", 0, "int32", 0, enum="ReduceWindowFunction"),),
     "OperatorCode": (
         Field("deprecated_builtin_code", 0, "int8", 0),
         Field("custom_code", 1, "string"),
@@ -1038,9 +964,7 @@ TABLES: dict[str, tuple[Field, ...]] = {
         Field("offset", 1, "uint64", 0),
         Field("size", 2, "uint64", 0),
     ),
-    "ExternalBufferGroup": (
-        Field("name", 0, "string"),
-    ),
+    "ExternalBufferGroup": (Field("name", 0, "string"),),
     "ExternalBuffer": (
         Field("id", 0, "uint32", 0),
         Field("group", 1, "uint32", 0),

@@ -8,7 +8,7 @@ field and copies its whole buffer each time it grows.
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NoReturn
@@ -329,4 +329,4 @@ def write_model(tree: Mapping[str, Any], *, out_of_line: bool | None = None) -> 
 
 def _data_bytes(tree: Mapping[str, Any]) -> int:
     data = [buffer.get("data") for buffer in tree.get("buffers") or ()]
-    return sum(item.nbytes if isinstance(item, np.ndarray) else len(item) for item in data if item is not None)
+    return sum(item.nbytes if isinstance(item, np.ndarray) else len(item) for item in data if isinstance(item, Sized))

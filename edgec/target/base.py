@@ -18,7 +18,7 @@ class ProfileModel(BaseModel):
     Strict: TOML already has types, so `"1500"` is not a number and `true` is not 1.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
 
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -53,7 +53,7 @@ def describe(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
     key = dotted(location)
     kind = problem["type"]
     if kind == "extra_forbidden":
-        allowed = allowed_keys(model, location[:-1])
+        allowed = allowed_keys(model, location[:-1]) + (["extends"] if len(location) == 1 else [])
         return f"unknown key '{key}'{suggestion(str(location[-1]), allowed)}; allowed keys are {listing(allowed)}"
     if kind == "missing":
         return f"key '{key}' is missing; add it"
@@ -95,14 +95,14 @@ def listing(names: Iterable[str]) -> str:
 
 
 def allowed_keys(model: type[BaseModel], location: Iterable[object]) -> list[str]:
-    """Return the keys the table at `location` may have, following nested models, mappings and sequences."""
+    """Return the keys a file's table at `location` may have; fields excluded from dumps are not for files."""
     annotation: Any = model
     for part in location:
         annotation = _step(annotation, part)
     inner = _model_in(annotation)
     if inner is None:
         return []
-    return [field.alias or name for name, field in inner.model_fields.items()]
+    return [field.alias or name for name, field in inner.model_fields.items() if not field.exclude]
 
 
 def _step(annotation: Any, part: object) -> Any:

@@ -95,11 +95,11 @@ def load_budget(path: str | Path) -> Budget:
     if set(data) == {"budget"}:
         data = data["budget"]
     if not isinstance(data, Mapping) or not data:
-        raise ProfileError(f"{path}: the budget has no lines; write it like latency = \"30ms\"")
+        raise ProfileError(f'{path}: the budget has no lines; write it like latency = "30ms"')
     found: dict[str, float | int] = {}
     for name, value in data.items():
         if not isinstance(value, str):
-            raise ProfileError(f"{path}: key '{name}' is {value!r}; write a number with its unit as text, like \"30ms\"")
+            raise ProfileError(f"{path}: key '{name}' is {value!r}; write a number with its unit, like \"30ms\"")
         _add(found, name, value, str(path))
     return Budget(**found)  # type: ignore[arg-type]  # _limit makes byte counts integers
 
@@ -107,7 +107,8 @@ def load_budget(path: str | Path) -> Budget:
 def _add(found: dict[str, float | int], name: str, value: str, where: str) -> None:
     key = name.replace("_", "-")
     if key not in _LINES:
-        raise ProfileError(f"{where}: unknown key '{name}'{suggestion(key, _LINES)}; allowed keys are {listing(_LINES)}")
+        near = suggestion(key, _LINES)
+        raise ProfileError(f"{where}: unknown key '{name}'{near}; allowed keys are {listing(_LINES)}")
     line = _LINES[key]
     if line.field in found:
         raise ProfileError(f"{where}: key '{key}' is given twice; keep one")

@@ -120,7 +120,7 @@ class Device(ProfileModel):
     name: str
     title: str
     target_name: str = Field(alias="target")
-    target: Target = Field(alias="resolved_target")
+    target: Target = Field(alias="resolved_target", exclude=True)  # set by the loader, never by a file
     latency_basis: Literal["roofline", "executed"] = "roofline"
     cpu: Cpu
     caches: Caches = Caches()
@@ -149,7 +149,8 @@ class Device(ProfileModel):
 
     @model_validator(mode="after")
     def _check_evidence(self) -> "Device":
-        known = set(_paths(self))
+        facts = set(_paths(self))
+        known = facts | {fact.split(".")[0] for fact in facts}
         for key in self.evidence:
             if key not in known:
                 raise ValueError(
@@ -164,17 +165,36 @@ class Device(ProfileModel):
         return table.get(compute_dtype)
 
     def facts(self) -> list[str]:
-        """Return the dotted names of all facts this profile states (evidence keys may name these)."""
+        """Return the dotted names of all facts this profile states; an evidence key names one, or its whole table."""
         return sorted(_paths(self))
 
+    def evidence_for(self, fact: str) -> Evidence:
+        """Return the evidence of a fact (`power.active_mw`) or of its table (`power`), else one of kind unknown."""
+        found = self.evidence.get(fact) or self.evidence.get(fact.split(".")[0])
+        return found or Evidence(kind="unknown", source="the profile names no source")
 
-_NOT_FACTS = frozenset({"name", "title", "target_name", "target", "evidence", "gaps", "kernel_libraries", "runtime_floor"})
+
+# Identity and choices are not facts about the board; cost tables carry their own kind and source.
+_NOT_FACTS = frozenset(
+    {
+        "name",
+        "title",
+        "target_name",
+        "target",
+        "latency_basis",
+        "default_kernel_library",
+        "kernel_libraries",
+        "runtime_floor",
+        "evidence",
+        "gaps",
+    }
+)
 
 
 def _paths(model: BaseModel, prefix: tuple[str, ...] = ()) -> Iterator[str]:
     for name in type(model).model_fields:
         value = getattr(model, name)
-        if value is None or (not prefix and name in _NOT_FACTS):
+        if value is None or value in ({}, ()) or (not prefix and name in _NOT_FACTS):
             continue
         if isinstance(value, BaseModel):
             yield from _paths(value, (*prefix, name))

@@ -98,16 +98,20 @@ def _find(name_or_path: str | Path, kind: str) -> Path:
     if isinstance(name_or_path, Path) or text.endswith(".toml") or "/" in text or "\\" in text:
         if as_path.is_file():
             return as_path
-        raise ProfileError(f"reading {_label(kind)} '{text}': there is no such file; give a .toml file or a name: "
-                           f"{listing(_names(kind))}")
+        raise ProfileError(
+            f"reading {_label(kind)} '{text}': there is no such file; give a .toml file or a name: "
+            f"{listing(_names(kind))}"
+        )
     built_in = data_folder(kind) / f"{text}.toml"
     if text in _names(kind):
         return built_in
     if as_path.is_file():
         return as_path
     known = _names(kind)
-    raise ProfileError(f"unknown {_label(kind)} '{text}'{suggestion(text.lower(), known)}; known are {listing(known)}, "
-                       "or give a .toml file")
+    raise ProfileError(
+        f"unknown {_label(kind)} '{text}'{suggestion(text.lower(), known)}; known are {listing(known)}, "
+        "or give a .toml file"
+    )
 
 
 def _label(kind: str) -> str:
@@ -122,7 +126,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise ProfileError(f"reading {path}: the file is larger than {MAX_FILE_BYTES} bytes; a profile is far smaller")
+            raise ProfileError(f"reading {path}: larger than {MAX_FILE_BYTES} bytes; a profile is far smaller")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ProfileError(f"reading {path}: {error.strerror or error}; give a readable .toml file") from error
@@ -155,8 +159,9 @@ def _parent(path: Path, name: str, kind: str) -> Path:
             return candidate
     fragments = [item.relative_to(folder).with_suffix("").as_posix() for item in folder.glob("_*/*.toml")]
     known = [*_names(kind), *fragments]
-    raise ProfileError(f"{path}: key 'extends' is '{name}'{suggestion(name, known)}; known are {listing(known)}, "
-                       "or give a .toml file")
+    raise ProfileError(
+        f"{path}: key 'extends' is '{name}'{suggestion(name, known)}; known are {listing(known)}, or give a .toml file"
+    )
 
 
 def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

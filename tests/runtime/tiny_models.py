@@ -101,18 +101,18 @@ def two_convs_int8() -> bytes:
     generator = np.random.default_rng(3)
     model = TinyModel()
     first = model.tensor("image", (1, 8, 8, 4), scale=(0.05,), zero_point=(-3,))
-    value, channels = first, 4
-    for name, width in (("middle", 8), ("features", 4)):
+    value, channels, value_scale = first, 4, 0.05
+    for name, width, result_scale in (("middle", 8, 0.5), ("features", 4, 4.0)):
         scales = tuple(0.01 + 0.001 * channel for channel in range(width))
         weights = generator.integers(-127, 128, (width, 3, 3, channels)).astype(np.int8)
         bias = generator.integers(-500, 500, width).astype(np.int32)
         zeros = (0,) * width
         w = model.tensor(f"{name}/weights", weights.shape, scale=scales, zero_point=zeros, data=weights)
-        bias_scales = tuple(0.05 * scale for scale in scales)
+        bias_scales = tuple(value_scale * scale for scale in scales)
         b = model.tensor(f"{name}/bias", (width,), "INT32", scale=bias_scales, zero_point=zeros, data=bias)
-        result = model.tensor(name, (1, 8, 8, width), scale=(0.05,), zero_point=(-3,))
+        result = model.tensor(name, (1, 8, 8, width), scale=(result_scale,), zero_point=(-3,))
         model.op("CONV_2D", [value, w, b], [result], "Conv2DOptions", strideH=1, strideW=1)
-        value, channels = result, width
+        value, channels, value_scale = result, width, result_scale
     return model.bytes([first], [value])
 
 

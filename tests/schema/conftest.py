@@ -102,9 +102,10 @@ def strange_model(small_model: Tree) -> Tree:
             ),
         },
         {"inputs": [0], "outputs": [3], "builtin_options": ("RandomOptions", {"seed": -(2**63), "seed2": 2**63 - 1})},
-        {"inputs": [0], "outputs": [3], "builtin_options": ("CastOptions", {"in_data_type": 77, "out_data_type": "BOOL"})},
+        {"inputs": [0], "builtin_options": ("CastOptions", {"in_data_type": 77, "out_data_type": "BOOL"})},
     ]
-    small_model["operator_codes"].append({"deprecated_builtin_code": 32, "custom_code": "Op\udcff é", "builtin_code": 32})
+    custom = {"deprecated_builtin_code": 32, "custom_code": "Op\udcff é", "builtin_code": 32}
+    small_model["operator_codes"].append(custom)
     small_model["metadata"].append({"name": "", "buffer": 0})
     small_model["buffers"].append({"data": b""})
     return small_model

@@ -89,7 +89,7 @@ def union_type_raises(data: bytes, at: int) -> bool:
 def test_data_behind_the_flatbuffer_must_be_in_the_file(small_model: Tree) -> None:
     small_model["buffers"].append({"data": bytes(70_000)})
     data = write_model(small_model, out_of_line=True)
-    with pytest.raises(ImportFailure, match=r"Buffer\.offset at byte \d+ names bytes \d+ to \d+ of a file of \d+ bytes"):
+    with pytest.raises(ImportFailure, match=r"Buffer\.offset at byte \d+ names bytes \d+ to \d+ of a file of"):
         read_model(data[:-1])
 
 
@@ -128,31 +128,37 @@ def test_shared_tables_are_read_where_they_are_few() -> None:
     assert [len(subgraph["operators"]) for subgraph in tree["subgraphs"]] == [4] * 4
 
 
-def test_shared_tables_cannot_blow_up() -> None:
+def read_traced(data: bytes) -> tuple[Any, int]:
+    """The tree, or the sentence that refuses it, and the peak of memory that reading took."""
     tracemalloc.start()
     try:
-        message = message_of(bomb(20_000))
-        peak = tracemalloc.get_traced_memory()[1]
+        return read_model(data), tracemalloc.get_traced_memory()[1]
+    except ImportFailure as failure:
+        return str(failure), tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+def test_shared_tables_cannot_blow_up() -> None:
+    message, peak = read_traced(bomb(20_000))
     assert "more than this file can hold without trickery" in message
     assert peak < 64 * 2**20  # 400 million operators would be about 300 GB
 
 
 def test_long_vtable_costs_nothing() -> None:
-    """Tables that share a vtable of 32,765 slots, almost all unknown to the schema."""
-    count = 20_000
-    vtable = struct.pack("<2H", 65534, 8) + bytes(65530)
-    start = 8 + len(vtable) + 2
-    buffers = start + 8
-    data = struct.pack("<I", start) + b"TFL3" + vtable + bytes(2)
-    data = bytearray(data + struct.pack("<iI", start - 8, 4) + repeated(buffers, count, buffers + 4 + 4 * count))
-    struct.pack_into("<H", data, 8 + 4 + 2 * 4, 4)  # Model.buffers
-    data += struct.pack("<i", len(data) - 8)
-    struct.pack_into("<H", data, 8 + 4, 0)
-    with pytest.raises(ImportFailure, match="Buffer"):
-        read_model(bytes(data[:-2]))
-    assert len(read_model(bytes(data) + bytes(8))["buffers"]) == count
+    """Ten tables that share a vtable of 32,765 slots, almost all unknown to the schema and not to be read."""
+    count = 10
+    slots = [0] * 32_765
+    slots[4] = 4  # Model.buffers; a Buffer has no such slot
+    vtable = struct.pack("<32767H", 65_534, 8, *slots) + bytes(2)
+    model = 8 + len(vtable)
+    buffers = model + 8
+    buffer = buffers + 4 + 4 * count
+    data = struct.pack("<I", model) + b"TFL3" + vtable + struct.pack("<iI", model - 8, 4)
+    data += repeated(buffers, count, buffer) + struct.pack("<ii", buffer - 8, 0)
+    tree, peak = read_traced(data)
+    assert tree["buffers"] == [{"data": None, "offset": 0, "size": 0}] * count
+    assert peak < 2**16  # reading all slots would take 262,120 bytes
 
 
 def test_overlapping_strings_cannot_blow_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,13 +185,12 @@ def test_shared_string_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def read_or_refuse(data: bytes) -> None:
     """Either a tree that can be written again, or one sentence."""
+    sentence = None
     try:
-        tree = read_model(data)
+        write_model(read_model(data))
     except ImportFailure as failure:
-        assert str(failure).startswith("cannot read the .tflite file: ")
-        assert "\n" not in str(failure)
-        return
-    write_model(tree)
+        sentence = str(failure)
+    assert sentence is None or (sentence.startswith("cannot read the .tflite file: ") and "\n" not in sentence)
 
 
 @FUZZ

@@ -44,7 +44,7 @@ def targets_of(field: Field) -> list[str]:
 
 def depth_of(table: str, above: tuple[str, ...] = ()) -> int:
     """Levels of tables from `table` down; the reader's recursion is as deep as this and no deeper."""
-    assert table not in above, f"{' > '.join((*above, table))}: the schema has a cycle, so the reader needs a depth limit"
+    assert table not in above, f"{' > '.join((*above, table))}: a cycle, so the reader needs a depth limit"
     below = [depth_of(name, (*above, table)) for field in TABLES[table] for name in targets_of(field)]
     return 1 + max(below, default=0)
 

@@ -151,7 +151,7 @@ def test_views_are_not_copied_and_cannot_be_written(small_model: Tree) -> None:
         np.arange(12, dtype=np.float32).reshape(3, 4),
         np.arange(12, dtype=np.float32).reshape(4, 3).T,
         np.arange(12, dtype=">f4").reshape(3, 4),
-        np.float64(7.0).reshape(()),
+        np.array(7.0),
     ],
     ids=["contiguous", "transposed", "big-endian", "scalar"],
 )

@@ -1,0 +1,21 @@
+"""All translators by ONNX op type, gathered from the family files."""
+
+from __future__ import annotations
+
+from edgec.frontends.onnx import activation, convolution
+from edgec.frontends.onnx.translation import Translate
+
+FAMILIES = (activation, convolution)
+
+
+def _gather() -> dict[str, Translate]:
+    table: dict[str, Translate] = {}
+    for family in FAMILIES:
+        for op_type, translate in family.TRANSLATIONS.items():
+            if op_type in table:
+                raise ValueError(f"ONNX op '{op_type}' is translated twice")
+            table[op_type] = translate
+    return table
+
+
+TRANSLATIONS = _gather()

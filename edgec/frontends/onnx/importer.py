@@ -1,0 +1,170 @@
+"""Walks an ONNX model's nodes in order and translates each, folding what is constant on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgec.errors import ImportFailure, UnsupportedOp
+from edgec.frontends.onnx import families
+from edgec.frontends.onnx.fold import fold_node
+from edgec.frontends.onnx.model_file import OnnxModel, load_model, read_model
+from edgec.frontends.onnx.node import Node, Refusal
+from edgec.frontends.onnx.shapes import input_types
+from edgec.frontends.onnx.translation import Translation
+from edgec.ir.dtype import DType
+from edgec.ir.graph import Graph, Module, Signature, Value
+from edgec.ops import build, verify
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
+MIN_OPSET, MAX_OPSET = 7, 23
+Shapes = Mapping[str, Sequence[int]]
+
+
+def load_onnx(path: Path, shapes: Shapes | None = None) -> Module:
+    """Translate an ONNX file; tensors keep ONNX's layout, the layout pass decides later.
+
+    `shapes` fixes the shapes of inputs by name.
+
+    Raises:
+        ImportFailure: the file is damaged, or an input has an unknown dimension.
+        UnsupportedOp: some nodes have no translation; the message lists all of them.
+    """
+    return _translate(load_model(path), shapes or {})
+
+
+def read_onnx(data: bytes, name: str = "model", shapes: Shapes | None = None) -> Module:
+    """Translate the bytes of a self-contained ONNX model; raises as `load_onnx`."""
+    return _translate(read_model(data, name), shapes or {})
+
+
+def _translate(model: OnnxModel, shapes: Shapes) -> Module:
+    if not MIN_OPSET <= model.opset <= MAX_OPSET:
+        raise ImportFailure(
+            f"Reading '{model.name}': it uses opset {model.opset}; edgec reads {MIN_OPSET} to {MAX_OPSET}."
+        )
+    module = Module([Graph("main")], name=Path(model.name).stem, source_format="onnx")
+    _GraphTranslator(model, module, shapes).run()
+    verify(module)
+    return module
+
+
+class _GraphTranslator:
+    def __init__(self, model: OnnxModel, module: Module, shapes: Shapes) -> None:
+        self.model = model
+        self.module = module
+        self.graph = module.main
+        self.context = Translation(build(self.graph))
+        self.values: dict[str, Value] = {}
+        self.unknown: set[str] = set()  # outputs of refused nodes: what depends on them is not reported again
+        self.refused: list[str] = []
+        self.types = input_types(model, shapes)
+
+    def run(self) -> None:
+        for name, type_ in self.types.items():
+            self.values[name] = self.graph.add_input(name, type_)
+        self._refuse_unknown_ops()
+        remaining = self._count_uses()
+        for proto in self.model.graph.node:
+            self._node(proto)
+            self._release(proto, remaining)
+        if self.refused:
+            listed = "; ".join(self.refused)
+            raise UnsupportedOp(f"Reading '{self.model.name}': {len(self.refused)} nodes cannot be translated: {listed}.")
+        self._outputs()
+
+    def _refuse_unknown_ops(self) -> None:
+        for proto in self.model.graph.node:
+            domain = "" if proto.domain in ("", "ai.onnx") else f"{proto.domain}."
+            if domain or proto.op_type not in families.TRANSLATIONS:
+                self.refused.append(f"'{_node_name(proto)}' ({domain}{proto.op_type}): there is no translation")
+                self.unknown.update(proto.output)
+
+    def _count_uses(self) -> dict[str, int]:
+        uses: dict[str, int] = {}
+        for proto in self.model.graph.node:
+            for name in proto.input:
+                uses[name] = uses.get(name, 0) + 1
+        for output in self.model.graph.output:
+            uses[output.name] = uses.get(output.name, 0) + 1
+        return uses
+
+    def _release(self, proto: NodeProto, remaining: dict[str, int]) -> None:
+        """Forget constants that no later node uses, so that unpacked weights do not pile up."""
+        for name in proto.input:
+            remaining[name] = remaining.get(name, 0) - 1
+            if remaining[name] <= 0 and name in self.values and self.values[name].is_constant:
+                del self.values[name]
+
+    def _node(self, proto: NodeProto) -> None:
+        if self.unknown.intersection(proto.input) or self.unknown.intersection(proto.output):
+            self.unknown.update(proto.output)
+            return
+        node = Node(proto, [self._operand(name, proto) for name in proto.input], self.model.opset)
+        folded = fold_node(proto, node, self.model)
+        if folded is not None:
+            self._bind(node, [self.context.constant(a, DType.from_numpy(a.dtype)) for a in folded])
+            return
+        self.context.builder.source = f"{self.model.name}: {node.name}"
+        try:
+            result = families.TRANSLATIONS[node.op_type](node, self.context)
+        except (Refusal, ValueError) as error:
+            self.refused.append(f"'{node.name}' ({node.op_type}): {error}")
+            self.unknown.update(proto.output)
+            return
+        self._bind(node, [result] if isinstance(result, Value) else list(result))
+
+    def _operand(self, name: str, proto: NodeProto) -> Value | None:
+        if not name:
+            return None
+        if name not in self.values:
+            array = self.model.initializer(name)
+            if array is None:
+                raise ImportFailure(
+                    f"Reading '{self.model.name}': node '{_node_name(proto)}' uses '{name}', which nothing defines."
+                )
+            self.values[name] = self._constant(name, array)
+        return self.values[name]
+
+    def _constant(self, name: str, array: np.ndarray) -> Value:
+        try:
+            return self.graph.constant(array, name)
+        except ValueError as error:
+            raise ImportFailure(f"Reading '{self.model.name}': initializer '{name}': {error}.") from error
+
+    def _bind(self, node: Node, results: Sequence[Value]) -> None:
+        for name, value in zip(node.outputs, results):
+            if not name:
+                continue
+            self.values[name] = value
+            if value.producer is not None and not value.is_output and value not in self.graph.inputs:
+                value.name = value.producer.name = name
+
+    def _outputs(self) -> None:
+        outputs = []
+        for proto in self.model.graph.output:
+            value = self.values.get(proto.name)
+            if value is None:
+                array = self.model.initializer(proto.name)
+                if array is None:
+                    raise ImportFailure(f"Reading '{self.model.name}': nothing defines the output '{proto.name}'.")
+                value = self._constant(proto.name, array)
+            outputs.append(value)
+        self.graph.outputs = outputs
+        names = [proto.name for proto in self.model.graph.output]
+        self.module.signatures.append(
+            Signature(
+                "serving_default", 0,
+                tuple((v.name, i) for i, v in enumerate(self.graph.inputs)),
+                tuple((name, i) for i, name in enumerate(names)),
+            )
+        )  # fmt: skip
+
+
+def _node_name(proto: NodeProto) -> str:
+    return proto.name or (proto.output[0] if proto.output else proto.op_type)

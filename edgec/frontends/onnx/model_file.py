@@ -1,0 +1,139 @@
+"""Reads an ONNX file and its external data, trusting neither.
+
+External data is read only from regular files inside the model's own folder: absolute paths, `..` and links that lead
+out of it are refused.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgec.errors import ImportFailure
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, TensorProto
+
+MAX_FILE_BYTES = 2 << 30  # a protocol buffer's own limit
+
+
+class OnnxModel:
+    """A parsed ONNX model: its graph, opset and initializers, which are unpacked when asked for."""
+
+    def __init__(self, proto: Any, name: str, folder: Path | None) -> None:
+        self.proto = proto
+        self.name = name
+        self.folder = folder
+        self.graph: GraphProto = proto.graph
+        self.opset = _opset(proto, name)
+        self._initializers = {t.name: t for t in proto.graph.initializer}
+        if proto.graph.sparse_initializer:
+            raise ImportFailure(f"Reading '{name}': sparse initializers are not supported; store them dense.")
+
+    def is_initializer(self, name: str) -> bool:
+        """True where the model stores data for `name`."""
+        return name in self._initializers
+
+    def initializer(self, name: str) -> np.ndarray | None:
+        """The data of an initializer, None where there is none of that name.
+
+        Raises:
+            ImportFailure: its data is damaged or lies outside of the model's folder.
+        """
+        tensor = self._initializers.get(name)
+        if tensor is None:
+            return None
+        if tensor.data_location == 1:  # EXTERNAL
+            return self._external(tensor)
+        from onnx import numpy_helper
+
+        try:
+            return numpy_helper.to_array(tensor)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ImportFailure(f"Reading '{self.name}': the data of initializer '{name}' is damaged ({error}).") from error
+
+    def _external(self, tensor: TensorProto) -> np.ndarray:
+        from onnx import helper
+
+        where = f"Reading '{self.name}': external data of initializer '{tensor.name}'"
+        fields = {entry.key: entry.value for entry in tensor.external_data}
+        path = self._external_path(fields.get("location", ""), where)
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+        shape = tuple(tensor.dims)
+        elements = int(np.prod(shape, dtype=object)) if shape else 1
+        try:
+            offset = int(fields.get("offset") or 0)
+            length = int(fields.get("length") or elements * dtype.itemsize)
+        except ValueError:
+            raise ImportFailure(f"{where} has an offset or length that is no number.") from None
+        size = path.stat().st_size
+        if min(offset, length, *shape, 0) < 0 or length != elements * dtype.itemsize or offset + length > size:
+            raise ImportFailure(f"{where} names {length} bytes at {offset} of '{path.name}', which has {size} bytes.")
+        if not elements:
+            return np.empty(shape, dtype)
+        return np.memmap(path, dtype, "r", offset, shape)
+
+    def _external_path(self, location: str, where: str) -> Path:
+        if self.folder is None:
+            raise ImportFailure(f"{where} cannot be read: the model was given as bytes, without a folder.")
+        folder = self.folder.resolve()
+        path = folder / location
+        if not location or os.path.isabs(location) or ".." in Path(location).parts or "\0" in location:
+            raise ImportFailure(f"{where} is refused: '{location}' leads out of the model's folder.")
+        if not path.resolve().is_relative_to(folder):
+            raise ImportFailure(f"{where} is refused: '{location}' is a link that leads out of the model's folder.")
+        if not path.is_file():
+            raise ImportFailure(f"{where} is missing: there is no file '{location}' beside the model.")
+        return path.resolve()
+
+
+def load_model(path: Path) -> OnnxModel:
+    """Parse an ONNX file; raises ImportFailure where it cannot be read or is no ONNX model."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise ImportFailure(f"Reading '{path}': it is larger than 2 GiB; store the weights as external data.")
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImportFailure(f"Reading '{path}': {error.strerror or error}.") from error
+    return _parse(data, path.name, path.parent)
+
+
+def read_model(data: bytes, name: str) -> OnnxModel:
+    """Parse the bytes of an ONNX model; raises ImportFailure where they are no ONNX model."""
+    return _parse(data, name, None)
+
+
+def _parse(data: bytes, name: str, folder: Path | None) -> OnnxModel:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(data)
+    except (DecodeError, RecursionError) as error:
+        raise ImportFailure(f"Reading '{name}': it is no ONNX model, or a damaged one.") from error
+    if not proto.HasField("graph") or not proto.graph.output:
+        raise ImportFailure(f"Reading '{name}': it is no ONNX model, or one without outputs.")
+    if proto.functions:
+        proto = _inline(proto, name)
+    return OnnxModel(proto, name, folder)
+
+
+def _inline(proto: Any, name: str) -> Any:
+    from onnx import inliner
+
+    try:
+        return inliner.inline_local_functions(proto)
+    except Exception as error:  # the C++ inliner raises bare RuntimeError and others
+        raise ImportFailure(f"Reading '{name}': its functions cannot be inlined: {error}") from error
+
+
+def _opset(proto: Any, name: str) -> int:
+    for entry in proto.opset_import:
+        if entry.domain in ("", "ai.onnx"):
+            return int(entry.version)
+    raise ImportFailure(f"Reading '{name}': it does not say which opset of ai.onnx it uses.")

@@ -1,0 +1,114 @@
+"""What translators work with: the graph under construction and the helpers they share.
+
+Every ONNX tensor keeps its own layout here (channels first for images). A translator of a spatial op turns its operand
+to channels last, emits the TFLite op, and turns the result back; the layout pass later moves and cancels these
+transposes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgec.frontends.onnx.node import Node
+from edgec.ir.builder import Builder
+from edgec.ir.dtype import DType
+from edgec.ir.graph import Value
+from edgec.ir.types import TensorType
+
+Result = Value | Sequence[Value]
+Translate = Callable[[Node, "Translation"], Result]
+
+
+def channels_last(rank: int) -> list[int]:
+    """The permutation from N,C,spatial… to N,spatial…,C."""
+    return [0, *range(2, rank), 1]
+
+
+def channels_first(rank: int) -> list[int]:
+    """The permutation from N,spatial…,C to N,C,spatial…."""
+    return [0, rank - 1, *range(1, rank - 1)]
+
+
+class Translation:
+    """The graph under construction; emits ops with the node's name and source."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder = builder
+        self.graph = builder.graph
+
+    def emit(self, opcode: str, operands: Sequence[Value | None], **attributes: Any) -> Value:
+        """Emit an op with one result."""
+        return self.builder.emit(opcode, operands, **attributes)
+
+    def emit_many(self, opcode: str, operands: Sequence[Value | None], **attributes: Any) -> list[Value]:
+        """Emit an op with several results."""
+        return list(self.builder.emit_op(opcode, operands, **attributes).results)
+
+    def constant(self, data: Any, dtype: DType | None = None) -> Value:
+        """A constant; float64 data becomes float32 unless `dtype` says otherwise."""
+        return self.builder.constant(data, dtype)
+
+    def ints(self, values: Sequence[int] | int) -> Value:
+        """An int32 constant: a shape, axes, a permutation, paddings."""
+        return self.builder.ints(values)
+
+    def like(self, value: Value, number: float) -> Value:
+        """A scalar constant of the dtype of `value`."""
+        return self.constant(np.asarray(number, value.dtype.numpy))
+
+    # -- common small compositions -----------------------------------------------------------------------------------
+
+    def transpose(self, x: Value, permutation: Sequence[int]) -> Value:
+        """`x` with its axes permuted; constants are permuted at once, an identity is left out."""
+        if list(permutation) == list(range(x.type.rank)):
+            return x
+        if x.data is not None:
+            return self.constant(np.ascontiguousarray(np.transpose(x.data, permutation)), x.dtype)
+        return self.emit("transpose", [x, self.ints(list(permutation))])
+
+    def to_channels_last(self, x: Value) -> Value:
+        """N,C,spatial… to N,spatial…,C."""
+        return self.transpose(x, channels_last(x.type.rank))
+
+    def to_channels_first(self, x: Value) -> Value:
+        """N,spatial…,C to N,C,spatial…."""
+        return self.transpose(x, channels_first(x.type.rank))
+
+    def reshape(self, x: Value, shape: Sequence[int]) -> Value:
+        """`x` in another shape (no -1 needed: shapes are static); constants at once, an identity is left out."""
+        shape = [int(d) for d in shape]
+        if tuple(shape) == x.shape:
+            return x
+        if x.data is not None:
+            return self.constant(x.data.reshape(shape), x.dtype)
+        return self.emit("reshape", [x, self.ints(shape)], new_shape=tuple(shape))
+
+    def cast(self, x: Value, dtype: DType) -> Value:
+        """`x` in another element type."""
+        if x.dtype is dtype:
+            return x
+        if x.data is not None:
+            return self.constant(x.data.astype(dtype.numpy), dtype)
+        return self.emit(
+            "cast", [x], in_data_type=x.dtype.name, out_data_type=dtype.name,
+            result_types=[TensorType(x.shape, dtype, None, x.type.signature)],
+        )  # fmt: skip
+
+    def add(self, a: Value, b: Value) -> Value:
+        """a + b."""
+        return self.emit("add", [a, b])
+
+    def sub(self, a: Value, b: Value) -> Value:
+        """a - b."""
+        return self.emit("sub", [a, b])
+
+    def mul(self, a: Value, b: Value) -> Value:
+        """a * b."""
+        return self.emit("mul", [a, b])
+
+    def div(self, a: Value, b: Value) -> Value:
+        """a / b."""
+        return self.emit("div", [a, b])
