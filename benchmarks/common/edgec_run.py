@@ -1,13 +1,14 @@
 """Call `edgec compile` or `edgec fit` and read the report it leaves."""
 
 import json
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from common.locations import edgec_command, existing
-from common.process import Run, run
+from common.process import Run, environment, run
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,14 @@ def compile_model(model: Path, output: Path, device: str, options: Sequence[str]
     return Compiled(finished, output / "model.tflite", read_report(output))
 
 
-def fit_model(model: Path, output: Path, device: str) -> dict[str, Any]:
-    """Run `edgec fit` and return its report."""
-    finished = run([*edgec_command(), "fit", str(model), "--device", device, "-o", str(output)], check=False)
-    if finished.exit_status not in (0, 1):
-        raise SystemExit(f"edgec fit {model.name}: exit status {finished.exit_status}\n{finished.output[-4000:]}")
-    return read_report(output)
+def fit_model(model: Path, device: str) -> dict[str, Any]:
+    """Run `edgec fit --json` and return the report that it prints."""
+    command = [*edgec_command(), "fit", str(model), "--device", device, "--json"]
+    finished = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    if finished.returncode not in (0, 1):
+        raise SystemExit(f"edgec fit {model.name}: exit status {finished.returncode}\n{finished.stderr[-4000:]}")
+    report: dict[str, Any] = json.loads(finished.stdout)
+    return report
 
 
 def read_report(folder: Path) -> dict[str, Any]:

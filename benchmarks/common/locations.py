@@ -1,6 +1,7 @@
 """Where models, data sets and peer environments are; every path can be set by an environment variable."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -33,9 +34,14 @@ def existing(path: Path, advice: str) -> Path:
 
 
 def edgec_command() -> list[str]:
-    """The command that starts edgec in the environment this script runs in."""
+    """The command that starts edgec: EDGEC_COMMAND, else the one beside this interpreter, else this repository's."""
+    given = os.environ.get("EDGEC_COMMAND")
+    if given:
+        return shlex.split(given)
     script = Path(sys.executable).with_name("edgec")
-    return [str(script)] if script.exists() else [sys.executable, "-m", "edgec"]
+    if script.exists():
+        return [str(script)]
+    return [sys.executable, "-c", "import sys; from edgec.cli import main; sys.exit(main())"]
 
 
 def peer_script(environment: str, script: str) -> Path | None:

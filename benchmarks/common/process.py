@@ -41,12 +41,11 @@ with open(sys.argv[1], "w") as file:
 
 def run(command: Sequence[str], *, check: bool = True, extra_environment: dict[str, str] | None = None) -> Run:
     """Run `command` to its end; a failing command ends the script with its output unless `check` is False."""
-    environment = {**os.environ, "PYTHONPATH": _python_path(), **(extra_environment or {})}
     with tempfile.TemporaryDirectory() as folder:
         result, log = Path(folder) / "result.json", Path(folder) / "log.txt"
         log.touch()
         launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(result), str(log)]
-        subprocess.run([*launcher, *command], env=environment, check=True)
+        subprocess.run([*launcher, *command], env={**environment(), **(extra_environment or {})}, check=True)
         seconds, peak_mib, exit_status = json.loads(result.read_text())
         output = log.read_text(errors="replace")
     if check and exit_status != 0:
@@ -83,6 +82,8 @@ def median_peak_mib(runs: Sequence[Run]) -> float:
     return median(one.peak_mib for one in runs)
 
 
-def _python_path() -> str:
+def environment() -> dict[str, str]:
+    """This process's environment with the repository on PYTHONPATH, so that `python -m edgec` finds this tree."""
     inherited = os.environ.get("PYTHONPATH", "")
-    return f"{REPOSITORY}{os.pathsep}{inherited}" if inherited else str(REPOSITORY)
+    path = f"{REPOSITORY}{os.pathsep}{inherited}" if inherited else str(REPOSITORY)
+    return {**os.environ, "PYTHONPATH": path}

@@ -131,10 +131,14 @@ def _same_when_moved(shape: tuple[int, ...]) -> bool:
     return sum(size != 1 for size in shape) <= 1
 
 
+def _without_batch(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[1:] if len(shape) > 1 and shape[0] <= 1 else shape
+
+
 def _mismatch(shape: tuple[int, ...], spec: InputSpec, source: tuple[int, ...] | None, where: str) -> str:
-    wanted = str(spec.shape[1:] if len(spec.shape) > 1 else spec.shape)
+    wanted = str(_without_batch(spec.shape))
     if source is not None:
-        wanted += f", or {source[1:]} as in the source model"
+        wanted += f", or {_without_batch(source)} as in the source model"
     return (
         f"matching {where} to input '{spec.name}': found shape {shape}, wanted {wanted}; "
         "store samples in that shape, or give resize, crop, layout or reshape in a manifest"

@@ -276,7 +276,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except _READ_ERRORS as error:
-        if "pickle" in str(error).lower() or "Object arrays" in str(error):
+        if any(word in str(error) for word in ("pickle", "Object arrays", "Python objects")):
             raise DataError(
                 f"reading '{path}': it holds pickled Python objects, which are not loaded for safety; "
                 "save plain numeric arrays"

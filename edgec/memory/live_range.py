@@ -3,9 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 from edgec.errors import AllocationError
+from edgec.ir.dtype import DType
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.memory.allocate import plan_memory
 from edgec.memory.plan import LiveRange
+
+HANDLE_BYTES = 4
+"""What TFLM reserves for an element of a resource tensor (TfLiteTypeSizeOf)."""
 
 
 def planned_values(graph: Graph) -> tuple[Value, ...]:
@@ -17,6 +21,13 @@ def planned_values(graph: Graph) -> tuple[Value, ...]:
     in_use = dict.fromkeys(_arena_values(graph))
     declared = [value for value in dict.fromkeys(graph.declared) if value in in_use]
     return tuple(dict.fromkeys([*declared, *in_use]))
+
+
+def arena_bytes(value: Value) -> int:
+    """Bytes the tensor takes in TFLM's arena before rounding up: sub-byte elements stand unpacked, one a byte."""
+    if value.dtype is DType.RESOURCE:
+        return HANDLE_BYTES * value.type.elements
+    return value.type.elements * -(-value.dtype.bits // 8)
 
 
 def live_ranges(
@@ -67,7 +78,7 @@ def _arena_values(graph: Graph) -> Iterator[Value]:
 def _range_of(value: Value, step: dict[Op, int], final: int) -> LiveRange:
     first = 0 if value.producer is None else step[value.producer]
     last = final if value.is_output else max([first, *(step[user] for user in value.users)])
-    return LiveRange(value.name, value.type.bytes, first, last)
+    return LiveRange(value.name, arena_bytes(value), first, last)
 
 
 def _callee_ranges(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from edgec.ir.dtype import DType
 from edgec.ir.graph import Graph, Module, Op
-from edgec.memory.live_range import callee_bytes, callees, planned_values
+from edgec.memory.live_range import arena_bytes, callee_bytes, callees, planned_values
 from edgec.memory.plan import ALIGNMENT, round_up
 from edgec.memory.schedule_search import Segment, schedule_segment
 from edgec.memory.task_graph import Relations, Task, TaskGraph, bytes_at_start, live_bytes
@@ -84,7 +84,7 @@ def task_graph(graph: Graph, module: Module | None = None) -> TaskGraph:
     )
     return TaskGraph(
         tasks,
-        tuple(round_up(value.type.bytes, ALIGNMENT) for value in values),
+        tuple(round_up(arena_bytes(value), ALIGNMENT) for value in values),
         tuple(index[value] for value in dict.fromkeys(graph.inputs) if value in index),
         tuple(index[value] for value in dict.fromkeys(graph.outputs) if value in index),
     )

@@ -13,12 +13,14 @@ from edgec.ir.verify import verify_graph, verify_module
 from edgec.ops import (
     activation,
     blocks,
+    control,
     conv,
     convert,
     elementwise,
     linear,
     movement,
     pool,
+    recurrent,
     reduce,
     reshape,
     resize,
@@ -39,6 +41,8 @@ OP_DEFS = OpRegistry(
         reduce.OPS,
         resize.OPS,
         convert.OPS,
+        recurrent.OPS,
+        control.OPS,
     ]
 )
 

@@ -43,7 +43,8 @@ def _blocks_and_margins(op: Op) -> tuple[list[int], list[tuple[int, int]]] | Non
     require_rank(x, 3, 4)
     spatial = x.type.rank - 2
     if blocks.shape != (spatial,) or margins.shape != (spatial, 2):
-        raise ValueError(f"block shape {list(blocks.shape)} and margins {list(margins.shape)} do not fit {list(x.shape)}")
+        found = f"block shape {list(blocks.shape)} and margins {list(margins.shape)}"
+        raise ValueError(f"{found} do not fit {list(x.shape)}")
     sizes, flat = parameter_ints(op, 1), parameter_ints(op, 2)
     if sizes is None or flat is None:
         return None

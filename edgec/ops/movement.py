@@ -135,7 +135,7 @@ def _shown(sizes: Sequence[int]) -> str:
 def _infer_slice(op: Op) -> list[TensorType]:
     x = op.operand(0)
     begin, size = parameter_ints(op, 1), parameter_ints(op, 2)
-    if size is not None and len(size) != x.type.rank or begin is not None and len(begin) != x.type.rank:
+    if any(given is not None and len(given) != x.type.rank for given in (begin, size)):
         raise ValueError(f"begin {begin} and size {size} do not fit rank {x.type.rank}")
     if begin is None or size is None:
         known = [x.shape[i] if size is None or size[i] < 0 else size[i] for i in range(x.type.rank)]

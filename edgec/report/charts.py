@@ -9,6 +9,7 @@ PLOT_HEIGHT = 100.0
 MAX_COLUMNS = 240
 GAPLESS_FROM = 100
 OFF_CHART_FACTOR = 4.0
+SMALLEST_SCALE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def column_chart(
 
 def tick_values(top: float, *, binary: bool, count: int = 4) -> list[float]:
     """Return about `count` round values from 0 to at most `top`; round in powers of two for bytes."""
-    if top <= 0:
+    if top < SMALLEST_SCALE:
         return [0.0]
     rough = top / count
     if binary:

@@ -55,9 +55,11 @@ def _as_json(value: Any) -> Any:
         return [_as_json(item) for item in value]
     if value is None or isinstance(value, (bool, int)):
         return value
-    if isinstance(value, float):
-        return _finite_or_none(value)
-    return _without_surrogates(str(value))
+    if isinstance(value, str):
+        return _without_surrogates(value)
+    if hasattr(value, "__index__"):
+        return _whole_number(value)
+    return _finite_or_none(value) if hasattr(value, "__float__") else str(value)
 
 
 Figure = Annotated[float | None, BeforeValidator(_finite_or_none)]
@@ -69,7 +71,13 @@ Options = Annotated[dict[str, Any], BeforeValidator(_as_json)]
 class _Section(BaseModel):
     """Base of all sections: frozen, and a misspelt key is an error when a report is made."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        protected_namespaces=(),
+        json_schema_serialization_defaults_required=True,
+    )
 
 
 class SourceModel(_Section):
@@ -78,7 +86,7 @@ class SourceModel(_Section):
     name: Text
     source_path: Text
     format: Text
-    sha256: str
+    sha256: Text
     macs: Count | None = None
     parameters: Count | None = None
     ops: Count | None = None
@@ -104,7 +112,7 @@ class TensorInfo(_Section):
 
     name: Text
     shape: list[int] = Field(description="-1 marks a dimension that is only known when run")
-    dtype: str
+    dtype: Text
     scale: Figure = None
     zero_point: int | None = None
 
@@ -114,8 +122,8 @@ class Artifact(_Section):
 
     path: Text
     bytes: Count
-    sha256: str
-    scheme: str
+    sha256: Text
+    scheme: Text
     inputs: list[TensorInfo]
     outputs: list[TensorInfo]
 
@@ -148,7 +156,7 @@ class Layer(_Section):
     energy_mj: Figure = None
     live_bytes: Count | None = None
     output_shape: list[int] | None = None
-    dtype: str | None = None
+    dtype: Text | None = None
 
 
 class Memory(_Section):
@@ -256,7 +264,7 @@ class Checks(_Section):
 class Accuracy(_Section):
     """Metric on labelled data; fractions between 0 and 1 for top1, top5 and auc. `drop` > 0 means it got worse."""
 
-    metric: str
+    metric: Text
     float_: Figure = Field(default=None, alias="float")
     artifact: Figure = None
     drop: Figure = None
@@ -267,7 +275,7 @@ class Accuracy(_Section):
 class BudgetLine(_Section):
     """One limit of the budget and the value held against it."""
 
-    name: str
+    name: Text
     limit: Annotated[float, Field(allow_inf_nan=False)]
     value: Figure = None
     low: Figure = None
@@ -290,7 +298,7 @@ class PrunedGroup(_Section):
 class Compression(_Section):
     """What compression removed, before against after."""
 
-    scheme: str | None = None
+    scheme: Text | None = None
     prune: Text | None = None
     pruned_channels: Count = 0
     dead_channels: Count = 0
@@ -310,8 +318,8 @@ class Calibration(_Section):
 
     source: Text
     samples: Count
-    sha256: str | None = None
-    method: str
+    sha256: Text | None = None
+    method: Text
 
 
 class Transposes(_Section):
@@ -333,7 +341,7 @@ class Report(_Section):
     """Everything one compile (or `edgec fit`) found out: the content of report.json."""
 
     schema_: Literal["edgec.report/1"] = Field(default=SCHEMA_ID, alias="schema")
-    versions: dict[str, str | None]
+    versions: dict[Text, Text | None]
     model: SourceModel
     device: Device
     artifact: Artifact

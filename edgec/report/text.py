@@ -75,14 +75,14 @@ def verdict_detail(report: Report) -> str:
     """Return the budget lines that decide the verdict, with value and limit."""
     if not report.budget:
         return "no budget was given"
+    if report.verdict == "fits":
+        return "every line holds"
     deciding = [_against_limit(line) for line in report.budget if line.verdict == report.verdict]
     return "; ".join(deciding) or "no single line of the budget decides it"
 
 
 def _against_limit(line: BudgetLine) -> str:
     name, limit = printable(line.name), unit_text(line.limit, line.unit)
-    if line.verdict == "fits":
-        return name
     if line.verdict == "uncertain":
         return f"{name} {band_text(line.low, line.high, line.unit)} reaches across {limit}"
     if line.value is None:

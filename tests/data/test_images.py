@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from edgec.data.images import center_crop, convert_color, crop_box, decode_image, resize_image, resized_dims
 from edgec.errors import DataError
-from PIL import Image
 
 
 def encoded(pixels: np.ndarray, file_format: str) -> bytes:
@@ -113,7 +114,7 @@ def test_broken_and_foreign_bytes(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="not a readable JPEG picture"):
         decode_image(encoded(pixels, "PNG"), "it", ("JPEG",))
-    with pytest.raises(DataError, match="^decoding it: not a readable PNG or JPEG or BMP picture: .*truncated"):
+    with pytest.raises(DataError, match=r"^decoding it: not a readable PNG or JPEG or BMP picture: .*truncated"):
         decode_image(encoded(pixels, "JPEG")[:-200], "it")
-    with pytest.raises(DataError, match="^decoding it: not a readable"):
+    with pytest.raises(DataError, match=r"^decoding it: not a readable"):
         decode_image(tmp_path / "missing.png", "it")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from edgec.data.layout import InputSpec, arrangement, fitted, typed
 from edgec.errors import DataError
 
@@ -37,7 +38,7 @@ def test_arrangement(shape: tuple[int, ...], spec: InputSpec, known_hwc: bool, e
     [
         ((3, 4, 5), InputSpec("x", (1, 4, 5, 3)), "found shape (3, 4, 5), wanted (4, 5, 3); "),
         ((5, 4, 3), FROM_NCHW, "found shape (5, 4, 3), wanted (4, 5, 3), or (3, 4, 5) as in the source model; "),
-        ((7,), InputSpec("x", (2, 7)), "found shape (7,), wanted (7,); "),
+        ((7,), InputSpec("x", (2, 7)), "found shape (7,), wanted (2, 7); "),
     ],
 )
 def test_mismatch(shape: tuple[int, ...], spec: InputSpec, tail: str) -> None:

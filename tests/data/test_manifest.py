@@ -1,9 +1,11 @@
 """The manifest: what it accepts, and the sentence it refuses the rest with."""
 
+import re
 from pathlib import Path
 
 import pytest
-from edgec.data.manifest import load_manifest
+
+from edgec.data.manifest import InputSource, LabelSource, Manifest, Preprocess, Selection, Window, load_manifest
 from edgec.errors import DataError
 
 
@@ -91,7 +93,8 @@ def test_full_manifest(tmp_path: Path) -> None:
         ),
         (
             '[input]\npath = "a.npz"\n[input.preprocess]\nstd = [1, 0, 1]',
-            "key 'input.preprocess.std' is [1, 0, 1], allowed: a number above 0, or a list of one such number per channel",
+            "key 'input.preprocess.std' is [1, 0, 1], allowed: a number above 0, "
+            "or a list of one such number per channel",
         ),
         (
             '[input]\npath = "a.npz"\n[input.preprocess]\nmean = nan',
@@ -137,3 +140,21 @@ def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load_manifest(path)
     assert str(caught.value) == f"reading manifest '{path}': No such file or directory; give a TOML file's path"
+
+
+@pytest.mark.parametrize("page", ["docs/calibration-data.md", "calibration/README.md"])
+def test_manifests_in_the_documentation_load(tmp_path: Path, page: str) -> None:
+    text = (Path(__file__).resolve().parents[2] / page).read_text(encoding="utf-8")
+    blocks = [block.split("```")[0] for block in text.split("```toml\n")[1:]]
+    assert blocks
+    for block in blocks:
+        assert load_manifest(written(tmp_path, block)).metric == "top1"
+
+
+def test_every_key_is_documented() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/calibration-data.md").read_text(encoding="utf-8")
+    for table in (Manifest, InputSource, Preprocess, Window, Selection, LabelSource):
+        for name in table.model_fields:
+            key = "bytes" if name == "bytes_array" else name
+            named = re.search(rf"[`\[.]{key}\b|\b{key} = ", page)
+            assert named, f"{table.__name__}.{key} is not documented"

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from edgec.data.manifest import InputSource
 from edgec.data.preprocess import Preprocessor
 from edgec.errors import DataError

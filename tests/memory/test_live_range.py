@@ -7,7 +7,7 @@ from edgec.errors import AllocationError
 from edgec.ir.dtype import DType
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.types import TensorType
-from edgec.memory.live_range import live_ranges, planned_values
+from edgec.memory.live_range import arena_bytes, live_ranges, planned_values
 from edgec.memory.plan import LiveRange
 
 
@@ -15,9 +15,7 @@ def value(name: str, size: int) -> Value:
     return Value(name, TensorType((size,), DType.INT8))
 
 
-def emit(
-    graph: Graph, opcode: str, operands: listSequence[Value | None], name: str, size: int, **attributes: int
-) -> Value:
+def emit(graph: Graph, opcode: str, operands: Sequence[Value | None], name: str, size: int, **attributes: int) -> Value:
     return graph.append(Op(opcode, operands, [value(name, size)], attributes, name=name)).result
 
 
@@ -46,6 +44,13 @@ def test_by_hand() -> None:
     assert [v.name for v in planned_values(graph)] == ["x", "a", "b", "unused", "sum"]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "size"), [(DType.INT8, 7), (DType.INT4, 7), (DType.FLOAT32, 28), (DType.RESOURCE, 28), (DType.STRING, 0)]
+)
+def test_arena_bytes(dtype: DType, size: int) -> None:
+    assert arena_bytes(Value("v", TensorType((7,), dtype))) == size
+
+
 def test_other_order() -> None:
     by_name = {r.name: (r.first, r.last) for r in live_ranges(residual(), order=(0, 2, 1, 3))}
     assert by_name == {"x": (0, 0), "a": (0, 3), "b": (2, 3), "unused": (1, 1), "sum": (3, 3)}
@@ -63,7 +68,7 @@ def test_output_lives_to_the_end_and_input_until_its_last_use() -> None:
 def test_declared_order_comes_first() -> None:
     graph = residual()
     by_name = {v.name: v for v in planned_values(graph)}
-    graph.declared = [by_name["sum"], value("dropped", 1), by_name["b"]]
+    graph.declared = (by_name["sum"], value("dropped", 1), by_name["b"])
     assert [r.name for r in live_ranges(graph)] == ["sum", "b", "x", "a", "unused"]
 
 
@@ -86,9 +91,9 @@ def test_called_graphs_are_held_during_the_call() -> None:
     calling(module, Graph("main"), cond_subgraph_index=1, body_subgraph_index=2)
     module.graphs.append(residual())  # 20 + 30 + 40 bytes live at its step 3: 32 + 32 + 48 aligned
     calling(module, Graph("body"), subgraph=1)
-    *tensors, held = live_ranges(module.main, module=module)
-    assert [r.name for r in tensors] == ["x", "run_main"]
-    assert held == LiveRange("graphs run by while 'run_main'", 16 + 16 + 112, 0, 0)
+    ranges = live_ranges(module.main, module=module)
+    assert [r.name for r in ranges[:-1]] == ["x", "run_main"]
+    assert ranges[-1] == LiveRange("graphs run by while 'run_main'", 16 + 16 + 112, 0, 0)
     assert len(live_ranges(module.main)) == 2
 
 

@@ -122,12 +122,12 @@ def test_nan_in_outputs_is_said_rather_than_hidden() -> None:
 
 def test_a_misspelt_key_is_refused() -> None:
     with pytest.raises(ValidationError, match="latency_s"):
-        Latency(latency_s=1.0)
+        Latency(latency_s=1.0)  # type: ignore[call-arg]
 
 
 def test_measured_is_no_evidence() -> None:
     with pytest.raises(ValidationError, match="'executed', 'planned', 'calibrated', 'derived' or 'unknown'"):
-        Latency(evidence="measured")  # type: ignore[arg-type]
+        Latency(evidence="measured")
 
 
 @given(st.text(st.characters(codec=None)), st.text())

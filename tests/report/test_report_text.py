@@ -68,7 +68,7 @@ def test_verdict_names_the_lines_that_decide(sample: ModuleType) -> None:
     assert (
         verdict_detail(report.model_copy(update={"verdict": "uncertain"})) == "latency 197–320 ms reaches across 250 ms"
     )
-    assert verdict_detail(report.model_copy(update={"verdict": "fits"})) == "ram; energy; accuracy-drop"
+    assert verdict_detail(report.model_copy(update={"verdict": "fits"})) == "every line holds"
     assert verdict_detail(report.model_copy(update={"verdict": "unknown"})) == "no single line of the budget decides it"
     assert verdict_detail(report.model_copy(update={"budget": []})) == "no budget was given"
 

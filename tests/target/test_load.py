@@ -228,7 +228,8 @@ def test_own_target_beside_the_device(tmp_path: Path) -> None:
             "[cpu]",
             '[evidence]\nsram_byte = {kind = "derived", source = "x"}\n[cpu]',
             "key 'evidence.sram_byte' names no fact "
-            "of this profile (did you mean 'sram_bytes'?); facts are cpu, cpu.clock_hz, cpu.core, cpu.cores, cpu.model, "  # noqa: E501
+            "of this profile (did you mean 'sram_bytes'?); facts are cpu, cpu.clock_hz, cpu.core, "
+            "cpu.cores, cpu.model, "
             "cpu.threads, flash_bytes, sram_bytes",
         ),
         (
@@ -249,7 +250,8 @@ def test_own_target_beside_the_device(tmp_path: Path) -> None:
             'name = "mine"',
             'extends = "_cores/cortex-m5"',
             "key 'extends' is '_cores/cortex-m5' (did you mean "
-            f"'_cores/cortex-m7'?); known are _cores/cortex-a53, _cores/cortex-a72, _cores/cortex-a73, _cores/cortex-a75, "  # noqa: E501
+            f"'_cores/cortex-m7'?); known are _cores/cortex-a53, _cores/cortex-a72, _cores/cortex-a73, "
+            "_cores/cortex-a75, "
             "_cores/cortex-a76, _cores/cortex-m0plus, _cores/cortex-m33, _cores/cortex-m4, _cores/cortex-m7, "
             f"_cores/xtensa-lx7, {', '.join(NAMES)}, or give a .toml file",
         ),

@@ -1,0 +1,1 @@
+"""What an artifact costs on a device: MACs, bytes, latency, energy, flash, each figure with its evidence and band."""

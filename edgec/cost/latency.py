@@ -1,0 +1,102 @@
+"""Latency of one inference: per op, the larger of compute time and memory time (a roofline).
+
+compute cycles = macs[class] * cycles_per_mac[class] / thread_speedup, or output elements * cycles_per_output_element
+for ops without MACs (those run on one thread in TFLite's own kernels), plus cycles_per_op each.
+memory seconds = bytes that the last-level cache cannot hold / dram_bandwidth. The band is the profile's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgec.cost.estimate import Estimate, Evidence
+from edgec.cost.kernel_class import KernelClass, kernel_class
+from edgec.cost.macs import op_cost
+from edgec.ir.dtype import DType
+from edgec.ir.graph import Module, Op
+from edgec.target.device import Device, KernelCosts
+
+FREE_OPCODES = {"reshape", "squeeze", "expand_dims"}  # LiteRT and TFLM share or copy the buffer: only overhead
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyEstimate:
+    """Latency in milliseconds, in total and for each op of the main graph in order (None: unknown)."""
+
+    total: Estimate
+    per_op_ms: tuple[float | None, ...]
+
+
+def estimate_latency(module: Module, device: Device, kernel_library: str | None = None) -> LatencyEstimate:
+    """Estimate one inference of `module` on `device`; ops of control-flow bodies are counted once."""
+    if device.latency_basis == "executed":
+        reason = f"{device.name} is measured, not estimated"
+        return LatencyEstimate(Estimate.unknown(reason), (None,) * len(module.main))
+    library = kernel_library or device.default_kernel_library
+    seconds, missing = [], set()
+    for op in module.main.ops:
+        dtype = compute_dtype(op)
+        costs = device.costs(dtype, library)
+        if costs is None:
+            missing.add(dtype)
+            continue
+        seconds.append((op, op_seconds(op, device, costs), costs))
+    if missing:
+        reason = f"the profile of {device.name} has no costs for {' and '.join(sorted(missing))} with {library}"
+        return LatencyEstimate(Estimate.unknown(reason), (None,) * len(module.main))
+    total = _total(seconds, device, library)
+    return LatencyEstimate(total, tuple(s * 1e3 for _, s, _ in seconds))
+
+
+def _total(seconds: list[tuple[Op, float, KernelCosts]], device: Device, library: str) -> Estimate:
+    low = sum(s * costs.band.low for _, s, costs in seconds) * 1e3
+    high = sum(s * costs.band.high for _, s, costs in seconds) * 1e3
+    kinds = {costs.kind for _, _, costs in seconds}
+    evidence = Evidence.CALIBRATED if kinds == {"calibrated"} else Evidence.DERIVED
+    threads = f"{device.cpu.threads} thread{'s' if device.cpu.threads > 1 else ''}"
+    clock = f"{(device.cpu.clock_hz or 0) / 1e6:.0f} MHz"
+    basis = f"roofline: {device.cpu.core} at {clock}, {threads}, {library} kernels"
+    return Estimate(sum(s for _, s, _ in seconds) * 1e3, low, high, evidence, basis)
+
+
+def op_seconds(op: Op, device: Device, costs: KernelCosts) -> float:
+    """Seconds one op takes on one device."""
+    clock_hz = float(device.cpu.clock_hz or 0)
+    return max(op_cycles(op, costs) / clock_hz, _memory_seconds(op, device))
+
+
+def op_cycles(op: Op, costs: KernelCosts) -> float:
+    """Core cycles of one op, overhead included."""
+    if op.opcode in FREE_OPCODES:
+        return costs.cycles_per_op
+    macs = op_cost(op).macs
+    group = kernel_class(op)
+    if group is KernelClass.OTHER or not macs:
+        elements = max((v.type.elements for v in (*op.results, *op.operands) if v is not None), default=0)
+        return elements * costs.cycles_per_output_element + costs.cycles_per_op
+    per_mac = getattr(costs.cycles_per_mac, group.value)
+    return macs * per_mac / costs.thread_speedup + costs.cycles_per_op
+
+
+def _memory_seconds(op: Op, device: Device) -> float:
+    """Time to stream weights, and activations that the caches cannot hold, from memory."""
+    if device.dram_bandwidth_bytes_per_s is None:
+        return 0.0
+    cost = op_cost(op)
+    cache = max(device.caches.l3_bytes or 0, device.caches.l2_bytes or 0, device.caches.l1d_bytes or 0)
+    activations = cost.read_bytes + cost.written_bytes
+    streamed = cost.weight_bytes + max(0, activations - cache)
+    return streamed / device.dram_bandwidth_bytes_per_s
+
+
+def compute_dtype(op: Op) -> str:
+    """The key of a profile's cost table: what the op computes in ("fp32", "w8" for hybrid, "int8", "int16")."""
+    values = [v for v in op.operands if v is not None]
+    activation = next((v for v in values if not v.is_constant), values[0] if values else None)
+    dtype = activation.dtype if activation is not None else DType.FLOAT32
+    if dtype in (DType.INT8, DType.UINT8):
+        return "int8"
+    if dtype is DType.INT16:
+        return "int16"
+    hybrid = any(v.is_constant and v.dtype in (DType.INT8, DType.INT4) for v in values[1:2])
+    return "w8" if hybrid and dtype is DType.FLOAT32 and op.opcode != "dequantize" else "fp32"

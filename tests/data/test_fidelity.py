@@ -1,0 +1,58 @@
+"""Fidelity figures, worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from edgec.data.fidelity import Fidelity, cosine, max_abs_error, sqnr_db
+
+
+def test_by_hand() -> None:
+    reference, actual = np.array([3.0, 4.0]), np.array([3.0, 3.5])
+    assert sqnr_db(reference, actual) == pytest.approx(20.0)  # 25 / 0.25 = 100
+    assert max_abs_error(reference, actual) == 0.5
+    assert cosine(reference, actual) == pytest.approx(23 / (5 * math.sqrt(21.25)))
+
+
+def test_batches_equal_one_long_vector() -> None:
+    rng = np.random.default_rng(0)
+    reference = rng.normal(size=(10, 7)).astype(np.float32)
+    actual = reference + rng.normal(size=(10, 7)).astype(np.float32) * 0.01
+    streamed = Fidelity()
+    for row in range(10):
+        streamed.add(reference[row], actual[row])
+    assert streamed.elements == 70
+    assert streamed.sqnr_db() == pytest.approx(sqnr_db(reference, actual))
+    assert streamed.cosine() == pytest.approx(cosine(reference, actual))
+    assert streamed.max_abs_error == max_abs_error(reference, actual)
+    span = float(reference.max() - reference.min())
+    assert streamed.relative_max_error() == pytest.approx(streamed.max_abs_error / span)
+
+
+def test_edges() -> None:
+    zero, one = np.zeros(2), np.ones(2)
+    assert sqnr_db(one, one) == math.inf
+    assert sqnr_db(zero, zero) == math.inf
+    assert sqnr_db(zero, one) == -math.inf
+    assert (cosine(zero, zero), cosine(zero, one)) == (1.0, 0.0)
+    constant = Fidelity()
+    constant.add(one, one * 2)
+    assert constant.relative_max_error() == math.inf
+
+
+def test_small_integers_do_not_wrap() -> None:
+    assert max_abs_error(np.array([-128], dtype=np.int8), np.array([127], dtype=np.int8)) == 255.0
+
+
+def test_nan_sticks() -> None:
+    fidelity = Fidelity()
+    fidelity.add(np.ones(2), np.array([1.0, np.nan]))
+    fidelity.add(np.ones(2), np.ones(2))
+    assert math.isnan(fidelity.max_abs_error)
+    assert math.isnan(fidelity.sqnr_db())
+
+
+def test_shapes_must_agree() -> None:
+    with pytest.raises(ValueError, match=r"shapes \(2,\) and \(3,\) cannot be compared"):
+        Fidelity().add(np.zeros(2), np.zeros(3))
