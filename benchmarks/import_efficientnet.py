@@ -6,13 +6,9 @@ LiteRT's with XNNPACK, one invocation of each artifact in turn, medians.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 from common.artifact import Artifact, count_ops, interleaved_latency_ms
 from common.edgec_run import compile_command
 from common.imagenet import load_pictures

@@ -6,21 +6,17 @@ channels by a five-dimensional one, which is part of the network).
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 from common.artifact import count_ops
 from common.edgec_run import compile_model
 from common.locations import WORK, shared_model
 from common.peers import fresh_copy, onnx2tf_command
 from common.process import alternate
 from common.table import NOT_INSTALLED, print_machine, print_table
+from numpy.typing import NDArray
 
 ERROR_BAR = 1e-4
 Array = NDArray[np.float32]

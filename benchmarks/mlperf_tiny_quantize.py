@@ -5,10 +5,6 @@ float models in LiteRT.
 """
 
 import argparse
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from common.artifact import Artifact
 from common.edgec_run import compile_model
@@ -44,12 +40,15 @@ def compare(task: Task, device: str, key: str) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tasks", nargs="*", choices=[*TASKS, []], default=list(TASKS), help="default: all")
+    parser.add_argument("tasks", nargs="*", help=f"of {', '.join(TASKS)}; default: all")
     parser.add_argument("--device", default="stm32l4r5")
     parser.add_argument("--limit", type=int, help="judge on the first N samples only (a quick look, not the bar)")
     arguments = parser.parse_args()
+    unknown = set(arguments.tasks) - set(TASKS)
+    if unknown:
+        parser.error(f"there is no task {', '.join(sorted(unknown))}; the tasks are {', '.join(TASKS)}")
     print_machine("edgec", "ai-edge-litert", "tflite-micro")
-    lines = [compare(TASKS[key](arguments.limit), arguments.device, key) for key in arguments.tasks]
+    lines = [compare(TASKS[key](arguments.limit), arguments.device, key) for key in arguments.tasks or TASKS]
     header = ["model", "samples", "float", "edgec", "published", "our drop", "its drop", "bar", "holds", "compile"]
     print_table("MLPerf Tiny, float to w8a8 (int8 in TFLM)", [*header, "bytes: edgec / published"], lines)
 

@@ -5,24 +5,26 @@ same. Both artifacts run in LiteRT with XNNPACK on all 500 and, apart, on the 37
 """
 
 import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 from common.artifact import Artifact
 from common.edgec_run import compile_model
 from common.imagenet import Pictures, load_pictures
-from common.locations import EFFICIENTNET_LITERT_QUANTIZER, EFFICIENTNET_LITERT_TORCH, EFFICIENTNET_ONNX, WORK, existing
+from common.locations import (
+    EFFICIENTNET_LITERT_QUANTIZER,
+    EFFICIENTNET_LITERT_TORCH,
+    EFFICIENTNET_ONNX,
+    WORK,
+    dataset,
+    existing,
+)
 from common.manifests import write_manifest
-from common.locations import dataset
 from common.peers import quantize_with_litert_quantizer
 from common.scores import agreement_percent, sqnr_db, top1_percent
 from common.table import NOT_INSTALLED, Row, print_machine, print_rows
+from numpy.typing import NDArray
 
 SECONDS_BAR, DROP_BAR, AGREEMENT_BAR = 10.0, 1.0, 97.2
 
@@ -93,7 +95,9 @@ def quality_rows(what: str, ours: Quality, peer: Quality | None, *, judged: bool
         f">= {AGREEMENT_BAR} %" if judged else "",
         ours.agreement >= AGREEMENT_BAR if judged else None,
     )
-    noise = Row(f"{what}: SQNR of the logits", f"{ours.sqnr:.1f} dB", other("" if peer is None else f"{peer.sqnr:.1f} dB"))
+    noise = Row(
+        f"{what}: SQNR of the logits", f"{ours.sqnr:.1f} dB", other("" if peer is None else f"{peer.sqnr:.1f} dB")
+    )
     return [Row(f"{what}: float top-1", f"{ours.float_top1:.1f} %"), drop, agreement, noise]
 
 
@@ -137,7 +141,8 @@ def main() -> None:
     ours = Artifact(unchecked.artifact, 2).infer_all(inputs)
     peer = None if peer_run is None else Artifact(EFFICIENTNET_LITERT_QUANTIZER, 2).infer_all(inputs)
     every = np.arange(len(inputs))
-    for what, chosen, judged in (("all 500", every, True), (f"{len(pictures.held_out)} held out", pictures.held_out, False)):
+    rest = pictures.held_out
+    for what, chosen, judged in (("all 500", every, True), (f"{len(rest)} held out", rest, False)):
         theirs = None if peer is None else quality(peer, reference, pictures.labels, chosen)
         rows += quality_rows(what, quality(ours, reference, pictures.labels, chosen), theirs, judged=judged)
     print_rows(f"EfficientNet-Lite0 to {arguments.scheme}", rows, "litert-quantizer")

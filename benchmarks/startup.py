@@ -2,10 +2,7 @@
 
 import argparse
 import sys
-from pathlib import Path
 from statistics import median
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from common.locations import edgec_command
 from common.process import alternate, median_seconds

@@ -5,13 +5,9 @@ TFLM on 50 of the shared pictures. `edgec fit` changes no op and gives the plann
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 from common.edgec_run import compile_model, fit_model
 from common.int8_in_tflm import TFLMArtifact
 from common.locations import WORK, dataset, shared_model

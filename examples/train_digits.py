@@ -31,7 +31,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 class ConvNorm(nn.Sequential):
     """Convolution without bias, batch norm and, if asked, relu6."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, relu6: bool = True):
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, relu6: bool = True
+    ) -> None:
         convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
         activation: list[nn.Module] = [nn.ReLU6()] if relu6 else []
         super().__init__(convolution, nn.BatchNorm2d(outputs), *activation)
@@ -40,7 +42,7 @@ class ConvNorm(nn.Sequential):
 class InvertedResidual(nn.Module):
     """Pointwise, depthwise, pointwise, and the input added where the shape stays."""
 
-    def __init__(self, inputs: int, hidden: int, outputs: int, stride: int):
+    def __init__(self, inputs: int, hidden: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.expand = ConvNorm(inputs, hidden, 1)
         self.depthwise = ConvNorm(hidden, hidden, 3, stride=stride, groups=hidden)
@@ -48,6 +50,7 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, outputs, H / stride, W / stride]."""
         y = self.project(self.depthwise(self.expand(x)))
         return x + y if self.residual else y
 
@@ -68,6 +71,7 @@ class DigitsNet(nn.Module):
         self.classifier = nn.Linear(64, 10)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, 1, 8, 8] -> [N, 10]."""
         features = self.head(self.blocks(self.stem(x * (1.0 / GREY_LEVELS))))
         logits: Tensor = self.classifier(torch.flatten(self.pool(features), 1))
         return logits
@@ -167,6 +171,7 @@ def write_samples(split: Split, folder: Path) -> None:
 
 
 def main() -> None:
+    """Train, export, check the exported file's accuracy, write the samples."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--onnx", type=Path, default=REPOSITORY / "examples" / "digits.onnx")

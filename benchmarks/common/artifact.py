@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from common.locations import existing
 
+Array = NDArray[Any]
+
 
 class Artifact:
     """A .tflite in LiteRT with XNNPACK (the default delegate), one input and one output used.
@@ -20,7 +22,7 @@ class Artifact:
     scale and zero point. Samples stand in NHWC; they are transposed where the artifact takes NCHW.
     """
 
-    def __init__(self, path: Path, threads: int = 1, *, reference_kernels: bool = False):
+    def __init__(self, path: Path, threads: int = 1, *, reference_kernels: bool = False) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         resolver = OpResolverType.BUILTIN_REF if reference_kernels else OpResolverType.AUTO
@@ -32,13 +34,13 @@ class Artifact:
         self.input: dict[str, Any] = self.interpreter.get_input_details()[0]
         self.output: dict[str, Any] = self.interpreter.get_output_details()[0]
 
-    def infer(self, sample: NDArray[np.float32]) -> NDArray[np.float32]:
+    def infer(self, sample: Array) -> Array:
         """Outputs for one sample without batch axis, flattened, as real values."""
         self.interpreter.set_tensor(self.input["index"], quantized(self._laid_out(sample), self.input))
         self.interpreter.invoke()
         return dequantized(self.interpreter.get_tensor(self.output["index"]), self.output).ravel()
 
-    def infer_all(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    def infer_all(self, samples: Array) -> Array:
         """Outputs [N, values] for samples [N, …]."""
         return np.stack([self.infer(sample) for sample in samples])
 
@@ -48,29 +50,31 @@ class Artifact:
         self.interpreter.invoke()
         return time.perf_counter() - started
 
-    def _laid_out(self, sample: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _laid_out(self, sample: Array) -> Array:
         shape = tuple(self.input["shape"])
         if sample.ndim == 3 and shape[1:] != sample.shape and shape[1:] == sample.transpose(2, 0, 1).shape:
             sample = sample.transpose(2, 0, 1)
         return sample.reshape(shape)
 
 
-def quantized(values: NDArray[np.float32], details: dict[str, Any]) -> NDArray[Any]:
+def quantized(values: Array, details: dict[str, Any]) -> Array:
     """Real values in the tensor's dtype: round(x / scale) + zero_point, clamped, for integer tensors."""
     dtype = details["dtype"]
     if not np.issubdtype(dtype, np.integer):
         return values.astype(dtype)
     scale, zero_point = details["quantization"]
     limits = np.iinfo(dtype)
-    return np.clip(np.round(values / scale) + zero_point, limits.min, limits.max).astype(dtype)
+    steps: Array = np.clip(np.round(values / scale) + zero_point, limits.min, limits.max).astype(dtype)
+    return steps
 
 
-def dequantized(values: NDArray[Any], details: dict[str, Any]) -> NDArray[np.float32]:
+def dequantized(values: Array, details: dict[str, Any]) -> Array:
     """Real values of an integer tensor, scale * (q - zero_point); floats unchanged."""
     if not np.issubdtype(details["dtype"], np.integer):
         return values.astype(np.float32)
     scale, zero_point = details["quantization"]
-    return (np.float32(scale) * (values.astype(np.int64) - zero_point)).astype(np.float32)
+    real: Array = (np.float32(scale) * (values.astype(np.int64) - zero_point)).astype(np.float32)
+    return real
 
 
 def interleaved_latency_ms(paths: Sequence[Path], threads: int, rounds: int, warm_up: int = 10) -> list[float]:

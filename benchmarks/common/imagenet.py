@@ -1,6 +1,7 @@
 """The 500 shared ImageNet pictures, decoded and cropped once, and the fixed choice of calibration pictures."""
 
 import io
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +43,7 @@ def load_pictures() -> Pictures:
     archive = np.load(dataset("imagenet_sample/imagenet_sample_shared_500.npz"))
     jpeg, offsets = archive["jpeg"].tobytes(), archive["offsets"]
     pictures = []
-    for begin, end in zip(offsets[:-1], offsets[1:]):
+    for begin, end in itertools.pairwise(offsets):
         picture = np.asarray(Image.open(io.BytesIO(jpeg[begin:end])).convert("RGB"))
         pictures.append(picture[16:240, 16:240])
     return Pictures(np.stack(pictures), archive["labels"].astype(np.int64))

@@ -38,9 +38,7 @@ def convert_with_litert_torch(output: Path) -> Run | None:
     return run([str(python), str(_SCRIPTS / "convert_litert_torch.py"), "-o", str(output)])
 
 
-def quantize_with_litert_quantizer(
-    model: Path, samples: NDArray[np.float32], folder: Path, output: Path
-) -> Run | None:
+def quantize_with_litert_quantizer(model: Path, samples: NDArray[np.float32], folder: Path, output: Path) -> Run | None:
     """Quantize `model` to static int8 on `samples` [N, H, W, C], or None where litert-quantizer is not installed."""
     python = peer_script("litert-torch", "python")
     if python is None:

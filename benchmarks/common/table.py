@@ -51,7 +51,7 @@ def _version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return NOT_INSTALLED
+        return "of this repository" if package == "edgec" else NOT_INSTALLED
 
 
 def _processor() -> str:

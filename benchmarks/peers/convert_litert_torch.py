@@ -7,10 +7,6 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from export_efficientnet_lite0 import load_network
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -20,6 +16,9 @@ def main() -> None:
 
     import litert_torch
     import torch
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from export_efficientnet_lite0 import load_network
 
     network, sample = load_network(), torch.zeros(1, 3, 224, 224)
     if not arguments.nchw:

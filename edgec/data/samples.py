@@ -86,7 +86,7 @@ class _InputStream:
 
 @dataclass(frozen=True)
 class SampleSet:
-    """Samples that can be iterated any number of times; nothing but labels is held in memory.
+    """Samples that can be iterated any number of times; labels and packed pictures (encoded) are held in memory.
 
     `len()` counts samples; `feed_count()` counts model inputs, which are more where a sample is cut into windows.
     `labels` are class indices [n] int64 (label offset applied), targets [n, ...] float32, or None. `notes` are

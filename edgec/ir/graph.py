@@ -437,13 +437,16 @@ class Signature:
 class Module:
     """A model: the main graph first, then the graphs its control flow refers to by index.
 
-    `metadata` maps names to raw bytes. `extra` keeps fields of the source file that edgec has no use for. `notes` collects
+    `metadata` maps names to raw bytes. `input_layout` and `output_layout` name the inputs and outputs of the main graph
+    whose axes stand in another order than in the source model: ours = transpose(source's, permutation). `extra` keeps fields of the source file that edgec has no use for. `notes` collects
     what the user should know of what was done to the model.
     """
 
     graphs: list[Graph] = field(default_factory=lambda: [Graph()])
     signatures: list[Signature] = field(default_factory=list)
     metadata: dict[str, bytes] = field(default_factory=dict)
+    input_layout: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    output_layout: dict[str, tuple[int, ...]] = field(default_factory=dict)
     name: str = ""
     description: str = ""
     source_format: str = ""

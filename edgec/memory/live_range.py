@@ -15,6 +15,7 @@ HANDLE_BYTES = 4
 def planned_values(graph: Graph) -> tuple[Value, ...]:
     """The tensors that live in the arena: inputs and op results, but no constants, variables or intermediates.
 
+    Nor results of var_handle: TFLM's kernel points them at persistent memory before it plans the arena.
     They stand in the order of the source file's tensors, then in the order of their ops. TFLM's own planner breaks
     ties by tensor index, so `greedy_by_size` reproduces it for a file that keeps this order.
     """
@@ -70,7 +71,7 @@ def callee_bytes(op: Op, module: Module) -> int:
 
 
 def _arena_values(graph: Graph) -> Iterator[Value]:
-    produced = (result for op in graph.ops for result in op.results)
+    produced = (result for op in graph.ops if op.opcode != "var_handle" for result in op.results)
     for source in (graph.inputs, produced):
         yield from (value for value in source if not value.is_constant and not value.is_variable)
 

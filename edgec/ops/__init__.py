@@ -17,6 +17,8 @@ from edgec.ops import (
     conv,
     convert,
     elementwise,
+    gather,
+    generate,
     linear,
     movement,
     pool,
@@ -24,6 +26,7 @@ from edgec.ops import (
     reduce,
     reshape,
     resize,
+    signal,
     strided_slice,
 )
 
@@ -38,11 +41,14 @@ OP_DEFS = OpRegistry(
         movement.OPS,
         strided_slice.OPS,
         blocks.OPS,
+        gather.OPS,
         reduce.OPS,
         resize.OPS,
+        generate.OPS,
         convert.OPS,
         recurrent.OPS,
         control.OPS,
+        signal.OPS,
     ]
 )
 

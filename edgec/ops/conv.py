@@ -148,37 +148,40 @@ def _conv_3d_transpose_macs(op: Op) -> int:
     return x.type.elements * (weight.type.elements // max(weight.shape[4], 1))
 
 
+def _per_channel(weight: Value) -> bool:
+    return weight.quant is not None and len(weight.quant.scale) > 1
+
+
 def _conv_version(op: Op) -> int:
-    """CONV_2D: 1 float or uint8, 2 hybrid, 3 int8, 4 int16 activations, 5 hybrid per channel, 6 groups, 7 int4."""
+    """CONV_2D: 1 float or uint8, 2 hybrid, 3 int8, 4 int16, 5 hybrid per channel, 6 groups, 7 int4, 8 later forms."""
     x, weight = op.operand(0), op.operand(1)
-    if weight.dtype in (DType.INT4, DType.INT2):
+    own_bias_type = op.attributes["quantized_bias_type"] != "FLOAT32"
+    if weight.dtype is DType.INT2 or (x.dtype is DType.INT16 and own_bias_type):
+        return 8
+    if weight.dtype is DType.INT4:
         return 7
     if x.shape[3] != weight.shape[3]:
         return 6
-    if x.dtype is DType.INT16:
-        return 4
-    if x.dtype is DType.INT8:
-        return 3
-    return 5 if weight.dtype is DType.INT8 else 1
+    if x.dtype is DType.FLOAT32 and weight.dtype is DType.INT8:
+        return 5 if _per_channel(weight) else 2
+    return {DType.INT16: 4, DType.INT8: 3}.get(x.dtype, 1)
 
 
 def _depthwise_version(op: Op) -> int:
-    """DEPTHWISE_CONV_2D: 1 float, 2 dilation, 3 int8, 5 int16, 6 hybrid per channel, 7 int4."""
+    """DEPTHWISE_CONV_2D: 1 float, 2 dilation, 3 int8, 4 hybrid, 5 int16, 6 hybrid per channel, 7 int4."""
     x, weight = op.operand(0), op.operand(1)
-    if weight.dtype is DType.INT4:
+    if weight.dtype in (DType.INT4, DType.INT2):
         return 7
-    if x.dtype is DType.INT16:
-        return 5
-    if x.dtype is DType.INT8:
-        return 3
-    if weight.dtype is DType.INT8:
-        return 6
+    if x.dtype is DType.FLOAT32 and weight.dtype is DType.INT8:
+        return 6 if _per_channel(weight) else 4
     dilated = op.attributes["dilation_h_factor"] != 1 or op.attributes["dilation_w_factor"] != 1
-    return 2 if dilated else 1
+    return {DType.INT16: 5, DType.INT8: 3}.get(x.dtype, 2 if dilated else 1)
 
 
 def _transpose_conv_version(op: Op) -> int:
-    """TRANSPOSE_CONV: 1 float, 2 int8, 3 bias, 4 fused activation."""
+    """TRANSPOSE_CONV: 1 float, 2 int8, 3 bias, 4 fused activation, 5 a bias type of one's own."""
+    if op.operand(2).dtype is DType.INT16 and op.attributes["quantized_bias_type"] != "FLOAT32":
+        return 5
     if op.attributes["fused_activation_function"] != "NONE":
         return 4
     if op.optional_operand(3) is not None:

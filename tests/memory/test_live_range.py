@@ -51,6 +51,13 @@ def test_arena_bytes(dtype: DType, size: int) -> None:
     assert arena_bytes(Value("v", TensorType((7,), dtype))) == size
 
 
+def test_resource_handles_take_no_arena() -> None:
+    graph = Graph()
+    handle = graph.append(Op("var_handle", [], [Value("handle", TensorType((), DType.RESOURCE))], name="handle")).result
+    graph.outputs = (emit(graph, "read_variable", [handle], "state", 8),)
+    assert live_ranges(graph) == (LiveRange("state", 8, 1, 1),)
+
+
 def test_other_order() -> None:
     by_name = {r.name: (r.first, r.last) for r in live_ranges(residual(), order=(0, 2, 1, 3))}
     assert by_name == {"x": (0, 0), "a": (0, 3), "b": (2, 3), "unused": (1, 1), "sum": (3, 3)}

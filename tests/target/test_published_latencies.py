@@ -1,7 +1,11 @@
 """The cost parameters of the profiles against published latencies: each must lie in the stated band.
 
-MACs by kernel class are worked out from the nets' public definitions (MobileNets at 224) and from the MLPerf Tiny
-reference models: [pointwise, conv, first_conv, depthwise, fully_connected], elements of ops without MACs, ops.
+Most of these rows are the very ones the parameters were set to by hand, so this guards against slips in the files; it
+is no measure of how well the parameters predict a net they have not seen.
+
+MACs by kernel class are worked out from the MobileNets' public definitions at 224 (V2: its classifier is counted as
+pointwise) and from the MLPerf Tiny reference models: [pointwise, conv, first_conv, depthwise, fully_connected],
+elements of ops without MACs, ops.
 """
 
 import pytest
@@ -10,8 +14,8 @@ from edgec.target.device import CLASSES
 from edgec.target.load import load_device
 
 NETS = {
-    "MobileNetV1": ([539_640_000, 0, 10_840_000, 17_500_000, 1_020_000], 2_024, 31),
-    "MobileNetV2": ([269_221_120, 0, 10_838_016, 20_716_416, 1_280_000], 371_195, 68),
+    "MobileNetV1": ([539_492_352, 0, 10_838_016, 17_385_984, 1_024_000], 2_024, 31),
+    "MobileNetV2": ([269_221_120, 0, 10_838_016, 20_716_416, 0], 371_195, 68),
     "AD": ([0, 0, 0, 0, 264_192], 0, 10),
     "KWS": ([2_048_000, 0, 320_000, 288_000, 768], 140, 13),
     "IC": ([262_144, 11_796_480, 442_368, 0, 640], 28_810, 16),
@@ -33,7 +37,7 @@ NETS = {
         ("pixel2", "fp32", "MobileNetV2", 18),
         ("pixel3", "fp32", "MobileNetV1", 24.0),  # TFLite model table, four threads
         ("pixel3", "fp32", "MobileNetV2", 17.5),
-        ("rpi5", "fp32", "MobileNetV1", 23.9),  # RK3588S, the same cores at the same clock
+        ("rpi5", "fp32", "MobileNetV1", 23.9),  # stand-in: RK3588S, the same cores at the same clock
         ("rpi5", "fp32", "MobileNetV2", 17.4),
         ("stm32l4r5", "int8", "AD", 8.60),  # MLPerf Tiny, microTVM with CMSIS-NN
         ("stm32l4r5", "int8", "IC", 389.6),
@@ -41,7 +45,7 @@ NETS = {
         ("stm32l4r5", "int8", "AD", 10.05),  # MLPerf Tiny v0.5, TFLM 2.3.1
         ("stm32l4r5", "int8", "IC", 704.2),
         ("stm32l4r5", "int8", "KWS", 181.9),
-        ("stm32l4r5", "int8", "VWW", 599),
+        ("stm32l4r5", "int8", "VWW", 599),  # the same round as given in MCU_FACTS; not in the CSV
         ("esp32s3", "int8", "person_detect", 47),  # esp-nn project, arena in internal RAM
     ],
 )

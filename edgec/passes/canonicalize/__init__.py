@@ -1,0 +1,1 @@
+"""Clean-ups that keep an op's meaning: folding, dead code, identities, duplicates."""

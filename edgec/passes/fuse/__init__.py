@@ -1,0 +1,1 @@
+"""Fusions: what one TFLite op can do, done by one op."""

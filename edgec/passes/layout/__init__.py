@@ -1,0 +1,1 @@
+"""Layout: where transposes go and how they cancel."""

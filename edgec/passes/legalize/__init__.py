@@ -1,0 +1,1 @@
+"""Legalization: what the target's kernels demand."""
