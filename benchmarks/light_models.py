@@ -3,6 +3,9 @@
 The error is the largest absolute difference of any output, over the span of that output's values and zero in
 onnxruntime; inputs are seeded normal noise. TRANSPOSE ops that remain are counted (light_shufflenet shuffles its
 channels by a five-dimensional one, which is part of the network).
+
+The light models' weights are one value for a whole tensor, so most of them give the same constant for every input;
+`--random-weights` fills them with seeded noise first, which is the test that says something (and takes minutes).
 """
 
 import argparse
@@ -15,6 +18,7 @@ from common.edgec_run import compile_model
 from common.locations import WORK, shared_model
 from common.peers import fresh_copy, onnx2tf_command
 from common.process import alternate
+from common.random_weights import write_with_random_weights
 from common.table import NOT_INSTALLED, print_machine, print_table
 from numpy.typing import NDArray
 
@@ -123,9 +127,15 @@ def main() -> None:
     parser.add_argument("--device", default="pixel4")
     parser.add_argument("--seeds", type=int, default=3, help="how many inputs for each model (default 3)")
     parser.add_argument("--no-peer", action="store_true", help="leave onnx2tf out")
+    parser.add_argument(
+        "--random-weights", action="store_true", help="fill the light models with noise: theirs are constants"
+    )
     parser.add_argument("models", nargs="*", type=Path, help="other .onnx files instead of the twelve")
     arguments = parser.parse_args()
-    models = arguments.models or [*light_models(), *(shared_model(name) for name in FACE_AND_DETECTION)]
+    light = light_models()
+    if arguments.random_weights:
+        light = [write_with_random_weights(model, WORK / "random_weights") for model in light]
+    models = arguments.models or [*light, *(shared_model(name) for name in FACE_AND_DETECTION)]
     print_machine("edgec", "ai-edge-litert", "onnx", "onnxruntime")
     lines = [compare(model, arguments.device, arguments.seeds, not arguments.no_peer) for model in models]
     header = ["model", "max error", "bar", "holds", "ops", "TRANSPOSE", "PAD", "compile"]

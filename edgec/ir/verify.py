@@ -53,7 +53,9 @@ def _verify_operands(graph: Graph, op: Op, defined: set[Value]) -> None:
             raise VerificationError(f"{where} is used before it is defined")
     for value in op.results:
         if value.producer is not op:
-            raise VerificationError(f"graph '{graph.name}': {op.describe()}: result '{value.name}' has another producer")
+            raise VerificationError(
+                f"graph '{graph.name}': {op.describe()}: result '{value.name}' has another producer"
+            )
         if value.is_constant:
             raise VerificationError(f"graph '{graph.name}': {op.describe()}: result '{value.name}' holds constant data")
 
@@ -89,7 +91,6 @@ def _verify_op(graph: Graph, op: Op, op_defs: OpRegistry) -> None:
                 f"graph '{graph.name}': {op.describe()}: result '{result.name}' is {result.type}, "
                 f"inference gives {wanted}"
             )
-
 
 
 def _verify_signature(

@@ -30,27 +30,26 @@ from edgec.ops import (
     strided_slice,
 )
 
-OP_DEFS = OpRegistry(
-    [
-        conv.OPS,
-        linear.OPS,
-        pool.OPS,
-        elementwise.OPS,
-        activation.OPS,
-        reshape.OPS,
-        movement.OPS,
-        strided_slice.OPS,
-        blocks.OPS,
-        gather.OPS,
-        reduce.OPS,
-        resize.OPS,
-        generate.OPS,
-        convert.OPS,
-        recurrent.OPS,
-        control.OPS,
-        signal.OPS,
-    ]
-)
+FAMILIES: dict[str, tuple[OpDef, ...]] = {
+    "conv": conv.OPS,
+    "linear": linear.OPS,
+    "pool": pool.OPS,
+    "elementwise": elementwise.OPS,
+    "activation": activation.OPS,
+    "reshape": reshape.OPS,
+    "movement": movement.OPS,
+    "strided_slice": strided_slice.OPS,
+    "blocks": blocks.OPS,
+    "gather": gather.OPS,
+    "reduce": reduce.OPS,
+    "resize": resize.OPS,
+    "generate": generate.OPS,
+    "convert": convert.OPS,
+    "recurrent": recurrent.OPS,
+    "control": control.OPS,
+    "signal": signal.OPS,
+}
+OP_DEFS = OpRegistry(list(FAMILIES.values()))
 
 
 def definition(op: Op) -> OpDef | None:

@@ -54,7 +54,7 @@ OPS = (
     _activation("relu_0_to_1", None, _INT8),
     _activation("leaky_relu", "LeakyReluOptions", _BOTH, by_dtype({INT16: 2})),
     _activation("elu", None, _INT8),
-    _activation("gelu", "GeluOptions", _INT8, by_dtype({INT8: 2, DType.UINT8: 2})),
+    _activation("gelu", "GeluOptions", _BOTH, by_dtype({INT8: 2, DType.UINT8: 2, INT16: 3})),
     _activation("hard_swish", "HardSwishOptions", _INT8),
     _activation("logistic", None, QuantRule((INT8, INT16), fixed=_UNIT), _TWO_THREE),
     _activation("tanh", None, QuantRule((INT8, INT16), fixed=_SYMMETRIC_UNIT), _TWO_THREE),
@@ -66,5 +66,5 @@ OPS = (
                 elementwise=False),
     _activation("local_response_normalization", "LocalResponseNormalizationOptions", QuantRule(), elementwise=False),
     OpDef("prelu", "PRELU", None, (X, Operand("slope", Role.WEIGHT)), _infer_prelu,
-          quant=QuantRule((INT8,)), is_elementwise=True),
+          quant=_BOTH, is_elementwise=True),
 )  # fmt: skip

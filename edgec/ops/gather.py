@@ -23,6 +23,7 @@ from edgec.ops.infer import (
     plain,
     require_rank,
     require_same_dtype,
+    scalar_int,
     unknown_shape,
 )
 from edgec.ops.movement import SAME_SCALE, SAME_SCALE_INT8, X, parameter
@@ -214,7 +215,7 @@ def _boxes_and_scores(op: Op) -> Value:
 
 
 def _selected(op: Op, dtype: DType) -> TensorType:
-    count = parameter_int(op, 2)
+    count = scalar_int(op, 2)
     if count is None:  # no more boxes than there are
         return dynamic((op.operand(0).shape[0],), dtype, (0,))
     return TensorType((count,), dtype)
@@ -280,7 +281,7 @@ OPS = (
     OpDef("gather_nd", "GATHER_ND", "GatherNdOptions", (X, INDICES), _infer_gather_nd, quant=SAME_SCALE,
           version=_gather_nd_version),
     OpDef("scatter_nd", "SCATTER_ND", "ScatterNdOptions", (INDICES, Operand("updates"), parameter("shape")),
-          _infer_scatter_nd, quant=SAME_SCALE_INT8),
+          _infer_scatter_nd, quant=QuantRule(note="kernels fill with the integer 0 whatever the zero point")),
     OpDef("one_hot", "ONE_HOT", "OneHotOptions",
           (INDICES, parameter("depth"), Operand("on_value"), Operand("off_value")), _infer_one_hot,
           quant=SAME_SCALE_INT8),
@@ -296,6 +297,7 @@ OPS = (
     OpDef("cumsum", "CUMSUM", "CumsumOptions", (X, parameter("axis")), _infer_cumsum),
     OpDef("sparse_to_dense", "SPARSE_TO_DENSE", "SparseToDenseOptions",
           (INDICES, parameter("shape"), Operand("values"), Operand("default")), _infer_sparse_to_dense,
+          quant=SAME_SCALE_INT8,
           version=by_dtype({INT64: 2, INT8: 3, DType.UINT8: 3}, index=2)),
     OpDef("bucketize", "BUCKETIZE", "BucketizeOptions", (X,), _infer_bucketize,
           quant=QuantRule(integer_results=True), is_elementwise=True),

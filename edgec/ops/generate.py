@@ -13,11 +13,11 @@ from edgec.ops.infer import (
     dynamic,
     operand_length,
     own_dtype,
-    parameter_int,
     parameter_ints,
     require_rank,
     require_same_dtype,
     result_like,
+    scalar_int,
     unknown_shape,
 )
 from edgec.ops.movement import X, parameter
@@ -45,8 +45,7 @@ def _infer_range(op: Op) -> list[TensorType]:
     dtype = require_same_dtype(op, 0, 1, 2)
     values = [op.operand(i) for i in range(3)]
     for value in values:
-        if value.type.elements != 1:
-            raise ValueError(f"'{value.name}' must be one number, its shape is {list(value.shape)}")
+        require_rank(value, 0)
     if any(value.data is None or value.sparsity is not None for value in values):
         return [dynamic((1,), dtype, (0,))]
     start, limit, delta = (value.array().reshape(-1)[0].item() for value in values)
@@ -67,7 +66,7 @@ def _range_length(start: float, limit: float, delta: float) -> int:
 
 
 def _infer_multinomial(op: Op) -> list[TensorType]:
-    logits, count = op.operand(0), parameter_int(op, 1)
+    logits, count = op.operand(0), scalar_int(op, 1)
     require_rank(logits, 2)
     dtype = own_dtype(op, INT64)
     if dtype not in (INT32, INT64):
@@ -111,7 +110,8 @@ OPS = (
     _random("random_uniform", (parameter("shape"),)),
     _random("random_standard_normal", (parameter("shape"),)),
     _random("multinomial", (Operand("logits"), parameter("count"))),
-    OpDef("matrix_diag", "MATRIX_DIAG", "MatrixDiagOptions", (X,), _infer_matrix_diag),
+    OpDef("matrix_diag", "MATRIX_DIAG", "MatrixDiagOptions", (X,), _infer_matrix_diag,
+          quant=QuantRule((DType.INT16,), same_scale=True, note="int8 kernels are missing; zeros fill the rest")),
     OpDef("matrix_set_diag", "MATRIX_SET_DIAG", "MatrixSetDiagOptions", (X, Operand("diagonal")),
-          _infer_matrix_set_diag),
+          _infer_matrix_set_diag, quant=QuantRule((DType.INT8, DType.INT16), same_scale=True)),
 )  # fmt: skip

@@ -113,6 +113,12 @@ def parameter_int(op: Op, index: int) -> int | None:
     return None if found is None else found[0]
 
 
+def scalar_int(op: Op, index: int) -> int | None:
+    """As `parameter_int` for kernels that refuse a vector of one element."""
+    require_rank(op.operand(index), 0)
+    return parameter_int(op, index)
+
+
 def operand_length(op: Op, index: int) -> int:
     """The length of a vector operand such as a shape, which is the rank of what it describes."""
     value = op.operand(index)

@@ -126,8 +126,9 @@ def _infer_embedding_lookup(op: Op) -> list[TensorType]:
     require_rank(ids, 1)
     if table.type.rank < 2:
         raise ValueError(f"'{table.name}' must have at least rank 2, its shape is {list(table.shape)}")
-    dtype = table.dtype if table.dtype.is_float else own_dtype(op, table.dtype)
-    if dtype not in (table.dtype, DType.FLOAT32):
+    small = table.dtype in (DType.INT8, DType.UINT8, DType.INT4, DType.INT2)  # rows are dequantized on the way out
+    dtype = own_dtype(op, DType.FLOAT32) if small else table.dtype
+    if small and dtype not in (table.dtype, DType.FLOAT32, DType.FLOAT16):
         raise ValueError(f"a table of {table.dtype.value} cannot give {dtype.value}")
     return [derived(ids, (ids.shape[0], *table.shape[1:]), (0, *[None] * (table.type.rank - 1)), dtype)]
 
@@ -168,7 +169,8 @@ OPS = (
     OpDef(
         "embedding_lookup", "EMBEDDING_LOOKUP", None,
         (Operand("ids", Role.PARAMETER), Operand("table", Role.WEIGHT)), _infer_embedding_lookup,
-        quant=QuantRule((DType.INT8,), weight_axis=0), version=_embedding_lookup_version,
+        quant=QuantRule(weight_axis=0, note="an int8 or int4 table gives float rows"),
+        version=_embedding_lookup_version,
     ),
     OpDef(
         "embedding_lookup_sparse", "EMBEDDING_LOOKUP_SPARSE", "EmbeddingLookupSparseOptions",

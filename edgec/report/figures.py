@@ -53,6 +53,13 @@ def ms_text(value: float | None) -> str:
     return f"{_three_digits(value)} ms"
 
 
+def mw_text(value: float | None) -> str:
+    """A power in milliwatts, in watts from 1 W on."""
+    if value is None:
+        return UNKNOWN
+    return f"{value / 1e3:.3g} W" if value >= 1e3 else f"{value:.3g} mW"
+
+
 def mj_text(value: float | None) -> str:
     """Return millijoules as µJ, mJ or J."""
     if value is None:
@@ -83,7 +90,7 @@ def db_text(sqnr_db: float | None, identical: bool = False) -> str:
 
 def unit_text(value: float | None, unit: str) -> str:
     """Return a budget line's value in its unit (ms, bytes, mJ, fraction, count)."""
-    forms = {"ms": ms_text, "bytes": bytes_text, "mJ": mj_text, "fraction": fraction_text, "count": count_text}
+    forms = {"ms": ms_text, "bytes": bytes_text, "mJ": mj_text, "mW": mw_text, "fraction": fraction_text, "count": count_text}
     return forms[unit](value)
 
 

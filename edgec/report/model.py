@@ -22,7 +22,7 @@ SCHEMA_ID: Literal["edgec.report/1"] = "edgec.report/1"
 Evidence = Literal["executed", "planned", "calibrated", "derived", "unknown"]
 Verdict = Literal["fits", "misses", "uncertain", "unknown"]
 Severity = Literal["error", "warning", "note"]
-BudgetUnit = Literal["ms", "bytes", "mJ", "fraction", "count"]
+BudgetUnit = Literal["ms", "bytes", "mJ", "mW", "fraction", "count"]
 
 
 def _finite_or_none(value: object) -> object:

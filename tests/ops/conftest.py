@@ -25,8 +25,7 @@ def operand(graph: Graph, given: Any) -> Value | None:
         return graph.add_input(graph.fresh_name("in"), given)
     if isinstance(given, tuple):
         return graph.add_input(graph.fresh_name("in"), TensorType(given, DType.FLOAT32))
-    data = given if isinstance(given, np.ndarray) else np.array(given, np.int32)
-    return graph.constant(data)
+    return graph.constant(np.asarray(given, None if isinstance(given, (np.ndarray, np.generic)) else np.int32))
 
 
 @pytest.fixture

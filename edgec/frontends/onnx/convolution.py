@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from edgec.frontends.onnx.node import Node, Refusal
-from edgec.frontends.onnx.padding import Window, explicit_pads, node_window, positive_ints
+from edgec.frontends.onnx.padding import Window, node_window
 from edgec.frontends.onnx.translation import Translate, Translation
 from edgec.ir.graph import Value
 
@@ -15,54 +13,82 @@ from edgec.ir.graph import Value
 def conv(node: Node, context: Translation) -> Value:
     """Conv of rank 3 and 4, with groups, depthwise, dilation and any padding."""
     x, weight = node.input(0), node.input(1)
-    group = _checked_group(node, x, weight, weight.shape[1] if weight.type.rank > 1 else 0)
-    if weight.shape[0] % group:
-        raise Refusal(f"{weight.shape[0]} output channels do not divide into {group} groups")
-    window = node_window(node, x.shape[2:], _kernel_shape(node, weight)).as_2d()
-    nhwc = spatial_2d(context, x)
+    group = checked_group(node, x, weight)
+    if weight.shape[1] * group != x.shape[1] or weight.shape[0] % group:
+        raise Refusal(f"weights {list(weight.shape)} in {group} groups do not fit input {list(x.shape)}")
+    window = node_window(node, x.shape[2:], checked_kernel(node, weight)).as_2d()
+    nhwc = to_nhwc(context, x)
     padding = window.padding
     if padding is None:
-        nhwc, padding = pad_spatial(context, nhwc, window), "VALID"
+        nhwc, padding = pad_nhwc(context, nhwc, window), "VALID"
     attributes = {
         "padding": padding,
         "stride_h": window.strides[0], "stride_w": window.strides[1],
         "dilation_h_factor": window.dilations[0], "dilation_w_factor": window.dilations[1],
     }  # fmt: skip
-    bias = [b] if (b := node.optional(2)) is not None else []
-    oihw = _weight_2d(context, weight)
-    if group > 1 and group == x.shape[1]:
-        hwo = context.transpose(oihw, [1, 2, 3, 0])
-        attributes["depth_multiplier"] = weight.shape[0] // group
-        result = context.emit("depthwise_conv_2d", [nhwc, hwo, *bias], **attributes)
-    else:
-        result = context.emit("conv_2d", [nhwc, context.transpose(oihw, [0, 2, 3, 1]), *bias], **attributes)
-    return spatial_restored(context, result, x.type.rank)
-
-
-def conv_transpose(node: Node, context: Translation) -> Value:
-    """ConvTranspose of rank 3 and 4: transpose_conv, cropped where TFLite's own padding differs.
-
-    TFLite writes the whole product of (in - 1) * stride + kernel positions under VALID; under SAME it leaves out
-    half of what exceeds the wanted size at the start and the rest at the end.
-    """
-    x, weight = node.input(0), node.input(1)
-    group = _checked_group(node, x, weight, weight.shape[0] // max(node.int("group", 1), 1))
-    kernel = _kernel_shape(node, weight)
-    weight = _weight_2d(context, _dilated(node, context, weight))
-    crops, sizes = _transposed_extent(node, x.shape[2:], kernel)
-    nhwc = spatial_2d(context, x)
-    axes = _transposed_axes(node, nhwc, weight, crops, sizes)
     bias = node.optional(2)
-    parts = []
-    for index in range(group):
-        part = _channel_group(context, nhwc, index, group)
-        iohw = _first_axis_group(context, weight, index, group)
-        own_bias = [] if bias is None else [_first_axis_group(context, bias, index, group)]
-        parts.append(_transpose_conv(context, part, iohw, own_bias, axes))
-    result = parts[0] if group == 1 else context.emit("concatenation", parts, axis=3)
-    begins = [a.crop if axes.padding == "VALID" else 0 for a in axes.axes]
-    if any(begins) or list(result.shape[1:3]) != [a.size for a in axes.axes]:
-        begin = [0, *begins, 0]
-        size = [result.shape[0], *[a.size for a in axes.axes], result.shape[3]]
-        result = context.emit("slice", [result, context.ints(begin), context.ints(size)])
-    return spatial_restored(context, result, x.type.rank)
+    if bias is None:  # LiteRT's conv_2d refuses to go without
+        bias = context.constant(np.zeros(weight.shape[0], x.dtype.numpy), x.dtype)
+    oihw = weight_2d(context, weight)
+    if group > 1 and group == x.shape[1]:
+        attributes["depth_multiplier"] = weight.shape[0] // group
+        weights = context.transpose(oihw, [1, 2, 3, 0])
+        return from_nhwc(context, context.emit("depthwise_conv_2d", [nhwc, weights, bias], **attributes), x)
+    weights = context.transpose(oihw, [0, 2, 3, 1])
+    return from_nhwc(context, context.emit("conv_2d", [nhwc, weights, bias], **attributes), x)
+
+
+def checked_group(node: Node, x: Value, weight: Value) -> int:
+    """The attribute `group`; refuses ranks that TFLite has no convolution for and groups that do not divide."""
+    if x.type.rank not in (3, 4):
+        raise Refusal(f"a convolution over {max(x.type.rank - 2, 0)} spatial axes is not supported")
+    if weight.type.rank != x.type.rank:
+        raise Refusal(f"weights {list(weight.shape)} do not fit input {list(x.shape)}")
+    group = node.int("group", 1)
+    if group < 1 or not x.shape[1] or x.shape[1] % group:
+        raise Refusal(f"{x.shape[1]} input channels do not divide into {group} groups")
+    return group
+
+
+def checked_kernel(node: Node, weight: Value) -> list[int]:
+    """The spatial sizes of the weights; refuses a `kernel_shape` that says otherwise."""
+    kernel = list(weight.shape[2:])
+    stated = [int(k) for k in node.attribute("kernel_shape", kernel)]
+    if stated != kernel:
+        raise Refusal(f"kernel_shape {stated} does not fit weights {list(weight.shape)}")
+    return kernel
+
+
+def to_nhwc(context: Translation, x: Value) -> Value:
+    """N,C,W or N,C,H,W as N,H,W,C, a missing height being 1."""
+    last = context.to_channels_last(x)
+    if x.type.rank == 4:
+        return last
+    batch, width, channels = last.shape
+    return context.reshape(last, [batch, 1, width, channels])
+
+
+def from_nhwc(context: Translation, result: Value, x: Value) -> Value:
+    """N,H,W,C as N,C,H,W, or as N,C,W where `x`, the node's operand, has rank 3."""
+    if x.type.rank == 3:
+        batch, _, width, channels = result.shape
+        result = context.reshape(result, [batch, width, channels])
+    return context.to_channels_first(result)
+
+
+def weight_2d(context: Translation, weight: Value) -> Value:
+    """Weights over one spatial axis as weights over two, the height being 1."""
+    if weight.type.rank == 4:
+        return weight
+    return context.reshape(weight, [*weight.shape[:2], 1, weight.shape[2]])
+
+
+def pad_nhwc(context: Translation, x: Value, window: Window, value: float = 0.0) -> Value:
+    """Pad height and width of an N,H,W,C value as far as the window reaches."""
+    paddings = context.constant(np.array([(0, 0), *window.reached, (0, 0)], np.int32))
+    if value == 0:
+        return context.emit("pad", [x, paddings])
+    return context.emit("padv2", [x, paddings, context.like(x, value)])
+
+
+TRANSLATIONS: dict[str, Translate] = {"Conv": conv}

@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
-from edgec.frontends.onnx import activation, convolution
+from edgec.frontends.onnx import (
+    activation,
+    convolution,
+    elementwise,
+    gather,
+    linear,
+    movement,
+    normalization,
+    pooling,
+    quantize,
+    reduce,
+    resize,
+    shape,
+    transposed_convolution,
+)
 from edgec.frontends.onnx.translation import Translate
 
-FAMILIES = (activation, convolution)
+FAMILIES = (
+    activation,
+    convolution,
+    elementwise,
+    gather,
+    linear,
+    movement,
+    normalization,
+    pooling,
+    quantize,
+    reduce,
+    resize,
+    shape,
+    transposed_convolution,
+)
 
 
 def _gather() -> dict[str, Translate]:

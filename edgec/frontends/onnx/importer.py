@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from edgec.frontends.onnx import families
 from edgec.frontends.onnx.fold import fold_node
 from edgec.frontends.onnx.model_file import OnnxModel, load_model, read_model
 from edgec.frontends.onnx.node import Node, Refusal
+from edgec.frontends.onnx.node_schema import schema_complaint
 from edgec.frontends.onnx.shapes import input_types
 from edgec.frontends.onnx.translation import Translation
 from edgec.ir.dtype import DType
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 MIN_OPSET, MAX_OPSET = 7, 23
+ONNX_DOMAINS = ("", "ai.onnx")
+GRAPH = 5  # AttributeProto.GRAPH
 Shapes = Mapping[str, Sequence[int]]
 
 
@@ -68,7 +71,6 @@ class _GraphTranslator:
     def run(self) -> None:
         for name, type_ in self.types.items():
             self.values[name] = self.graph.add_input(name, type_)
-        self._refuse_unknown_ops()
         remaining = self._count_uses()
         for proto in self.model.graph.node:
             self._node(proto)
@@ -78,17 +80,10 @@ class _GraphTranslator:
             raise UnsupportedOp(f"Reading '{self.model.name}': {len(self.refused)} nodes cannot be translated: {listed}.")
         self._outputs()
 
-    def _refuse_unknown_ops(self) -> None:
-        for proto in self.model.graph.node:
-            domain = "" if proto.domain in ("", "ai.onnx") else f"{proto.domain}."
-            if domain or proto.op_type not in families.TRANSLATIONS:
-                self.refused.append(f"'{_node_name(proto)}' ({domain}{proto.op_type}): there is no translation")
-                self.unknown.update(proto.output)
-
     def _count_uses(self) -> dict[str, int]:
         uses: dict[str, int] = {}
         for proto in self.model.graph.node:
-            for name in proto.input:
+            for name in _names_used(proto):
                 uses[name] = uses.get(name, 0) + 1
         for output in self.model.graph.output:
             uses[output.name] = uses.get(output.name, 0) + 1
@@ -102,22 +97,40 @@ class _GraphTranslator:
                 del self.values[name]
 
     def _node(self, proto: NodeProto) -> None:
-        if self.unknown.intersection(proto.input) or self.unknown.intersection(proto.output):
+        depends_on_refused = not self.unknown.isdisjoint(proto.input)
+        reason = self._missing_translation(proto) if depends_on_refused else self._translate_node(proto)
+        if reason is not None:
+            domain = "" if proto.domain in ONNX_DOMAINS else f"{proto.domain}."
+            self.refused.append(f"'{_node_name(proto)}' ({domain}{proto.op_type}): {reason}")
+        if reason is not None or depends_on_refused:
             self.unknown.update(proto.output)
-            return
+
+    def _missing_translation(self, proto: NodeProto) -> str | None:
+        known = proto.domain in ONNX_DOMAINS and proto.op_type in families.TRANSLATIONS
+        return None if known else "there is no translation"
+
+    def _translate_node(self, proto: NodeProto) -> str | None:
+        """Fold or translate a node; returns the reason where that cannot be done."""
+        missing = self._missing_translation(proto)
+        complaint = schema_complaint(proto, self.model.opset) if proto.domain in ONNX_DOMAINS else missing
+        if complaint is not None:
+            return missing or complaint
         node = Node(proto, [self._operand(name, proto) for name in proto.input], self.model.opset)
-        folded = fold_node(proto, node, self.model)
-        if folded is not None:
-            self._bind(node, [self.context.constant(a, DType.from_numpy(a.dtype)) for a in folded])
-            return
         self.context.builder.source = f"{self.model.name}: {node.name}"
         try:
+            folded = fold_node(proto, node, self.model)
+            if folded is not None:
+                self._bind(node, [self._constant(name, a) for name, a in zip(node.outputs, folded)])
+                return None
+            if missing is not None:
+                return missing
             result = families.TRANSLATIONS[node.op_type](node, self.context)
         except (Refusal, ValueError) as error:
-            self.refused.append(f"'{node.name}' ({node.op_type}): {error}")
-            self.unknown.update(proto.output)
-            return
+            return str(error)
+        except (ArithmeticError, LookupError) as error:  # sizes and indices that no real model has
+            return f"it is malformed ({type(error).__name__}: {error})"
         self._bind(node, [result] if isinstance(result, Value) else list(result))
+        return None
 
     def _operand(self, name: str, proto: NodeProto) -> Value | None:
         if not name:
@@ -135,7 +148,7 @@ class _GraphTranslator:
         try:
             return self.graph.constant(array, name)
         except ValueError as error:
-            raise ImportFailure(f"Reading '{self.model.name}': initializer '{name}': {error}.") from error
+            raise ImportFailure(f"Reading '{self.model.name}': constant '{name}': {error}.") from error
 
     def _bind(self, node: Node, results: Sequence[Value]) -> None:
         for name, value in zip(node.outputs, results):
@@ -164,6 +177,16 @@ class _GraphTranslator:
                 tuple((name, i) for i, name in enumerate(names)),
             )
         )  # fmt: skip
+
+
+def _names_used(proto: NodeProto) -> Iterator[str]:
+    """The values a node uses, those its subgraphs capture included."""
+    yield from proto.input
+    for attribute in proto.attribute:
+        for graph in ([attribute.g] if attribute.type == GRAPH else attribute.graphs):
+            for inner in graph.node:
+                yield from _names_used(inner)
+            yield from (output.name for output in graph.output)
 
 
 def _node_name(proto: NodeProto) -> str:

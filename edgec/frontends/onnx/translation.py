@@ -49,7 +49,9 @@ class Translation:
 
     def constant(self, data: Any, dtype: DType | None = None) -> Value:
         """A constant; float64 data becomes float32 unless `dtype` says otherwise."""
-        return self.builder.constant(data, dtype)
+        array = np.asarray(data)
+        wanted = dtype.numpy if dtype is not None else np.float32 if array.dtype == np.float64 else array.dtype
+        return self.graph.constant(array.astype(wanted, copy=False), dtype=dtype)  # weights are not copied
 
     def ints(self, values: Sequence[int] | int) -> Value:
         """An int32 constant: a shape, axes, a permutation, paddings."""

@@ -1,0 +1,55 @@
+"""Arguments and options that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgec.errors import ImportFailure, ProfileError
+from edgec.target.budget import Budget, load_budget, parse_budget
+
+Model = Annotated[Path, typer.Argument(help="The model: .onnx or .tflite.", show_default=False)]
+DeviceName = Annotated[
+    str,
+    typer.Option(
+        "--device", "-d", help="A device by name (see edgec devices) or a profile's .toml.", show_default=False
+    ),
+]
+BudgetText = Annotated[
+    str | None,
+    typer.Option("--budget", "-b", help="Limits: latency=30ms,ram=256KiB,flash=1MiB,energy=5mJ,accuracy-drop=1%."),
+]
+BudgetFile = Annotated[Path | None, typer.Option("--budget-file", help="The limits in a TOML file.")]
+Shapes = Annotated[
+    list[str] | None, typer.Option("--shape", help="Fix an input's shape: NAME=1,3,224,224 (as in the source).")
+]
+KeepNchw = Annotated[bool, typer.Option("--keep-nchw", help="Keep channels-first inputs and outputs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON to standard output and nothing else.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 also where a budget line is uncertain or unknown.")]
+KernelLibrary = Annotated[
+    str | None,
+    typer.Option("--kernel-library", help="Price with this kernel library of the profile instead of its default."),
+]
+
+
+def read_budget(text: str | None, file: Path | None) -> Budget:
+    """The budget of --budget or --budget-file; raises ProfileError where both are given."""
+    if text is not None and file is not None:
+        raise ProfileError("Reading the budget: --budget and --budget-file are both given; keep one.")
+    if file is not None:
+        return load_budget(file)
+    return Budget() if text is None else parse_budget(text)
+
+
+def read_shapes(texts: list[str] | None) -> dict[str, tuple[int, ...]]:
+    """Shapes by input name; raises ImportFailure where one is malformed."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in texts or ():
+        name, equals, sizes = text.rpartition("=")
+        parts = sizes.split(",")
+        if not equals or not name or not all(p.strip().isdigit() and int(p) > 0 for p in parts):
+            raise ImportFailure(f"Reading --shape '{text}': write it as NAME=1,3,224,224, every size above zero.")
+        shapes[name] = tuple(int(p) for p in parts)
+    return shapes

@@ -1,0 +1,228 @@
+"""One compilation, stage by stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from edgec.backends.tflite import serialize
+from edgec.cost.estimate import Estimate
+from edgec.data.samples import SampleSet
+from edgec.diagnostics import Note
+from edgec.driver.accuracy import AccuracyFigures, measure_accuracy
+from edgec.driver.budget_lines import budget_lines, verdict_of
+from edgec.driver.feeds import check_feeds, open_samples
+from edgec.driver.figures import CostFigures, cost_figures
+from edgec.driver.memory_figures import embed_plan, plan_module
+from edgec.driver.options import CompileOptions, CompileResult
+from edgec.driver.pipeline import Pipeline, build_pipeline
+from edgec.driver.prune import Pruned, prune
+from edgec.driver.report_builder import ReportParts, build_report
+from edgec.driver.scheme_choice import candidate_schemes
+from edgec.driver.snapshot import Snapshot
+from edgec.driver.source import SourceModel, load_source
+from edgec.driver.verification import Verification, verify_artifact
+from edgec.errors import PassError
+from edgec.ir.clone import clone_module
+from edgec.ir.graph import Module
+from edgec.ir.printer import print_module
+from edgec.ops import OP_DEFS
+from edgec.passes.base import Pass, PassContext
+from edgec.passes.manager import PassRecord, run_passes
+from edgec.quant import QuantOptions, is_quantized, quantize_module
+from edgec.report.model import BudgetLine
+from edgec.target.device import Device
+from edgec.target.load import load_device
+
+AS_STORED = "as stored"
+
+
+def compile_model(model: str | Path, options: CompileOptions) -> CompileResult:
+    """Compile a model file for one device; writes nothing (see `CompileResult.write`).
+
+    Raises:
+        EdgecError: the model, the device, the data or an option is at fault; one sentence says how.
+    """
+    return _Compilation(model, options).run()
+
+
+def fit_model(model: str | Path, options: CompileOptions) -> CompileResult:
+    """What a model costs on a device as it is: no pass changes a `.tflite`, and nothing is pruned or quantized.
+
+    Raises:
+        EdgecError: the model, the device or an option is at fault.
+    """
+    return _Compilation(model, options).fit()
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A finished artifact with everything that is reported of it."""
+
+    scheme: str
+    module: Module
+    artifact: bytes
+    records: list[PassRecord]
+    notes: list[Note]
+    costs: CostFigures
+    accuracy: AccuracyFigures | None
+    calibration: str | None
+
+
+@dataclass
+class _Compilation:
+    model: str | Path
+    options: CompileOptions
+    listing: list[str] = field(default_factory=list)
+
+    @cached_property
+    def device(self) -> Device:
+        return load_device(self.options.device)
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        overrides = {"move_transposes": {"keep_nchw": self.options.keep_nchw}}
+        return build_pipeline(self.device.target, overrides)
+
+    @cached_property
+    def context(self) -> PassContext:
+        return PassContext(self.device.target, explain=self.options.explain)
+
+    @cached_property
+    def source(self) -> SourceModel:
+        self.options.progress("reading the model", None)
+        return load_source(self.model, self.options.shapes)
+
+    def run(self) -> CompileResult:
+        device, options = self.device, self.options
+        self._check_print_after()
+        pipeline = self.pipeline
+        module = self.source.module
+        quantized_source = is_quantized(module)
+        schemes = [AS_STORED]
+        if not quantized_source:
+            schemes = candidate_schemes(
+                options.scheme, device.target, options.budget, calibrated=options.calibration is not None
+            )
+        options.progress("running passes", None)
+        before = Snapshot.of(module)
+        records = run_passes(module, pipeline.before, self.context, after_each=self._after_each)
+        float_module = clone_module(module)
+        samples = self._samples(options.calibration, module)
+        candidate, pruned = self._best(module, float_module, schemes, samples, records)
+        verification = verify_artifact(
+            self.source, float_module, candidate.module, candidate.artifact, device.target,
+            check_feeds(float_module, samples), quantized_source=quantized_source, check=options.check,
+            progress=options.progress,
+        )  # fmt: skip
+        return self._result(candidate, pruned, verification, before, samples, float_module)
+
+    def fit(self) -> CompileResult:
+        """Price the model without compressing it."""
+        source = self.source
+        module = source.module
+        records: list[PassRecord] = []
+        if source.format == "tflite":
+            artifact = source.path.read_bytes()
+        else:
+            records = run_passes(module, self.pipeline.before, self.context, after_each=self._after_each)
+            artifact = serialize(module)
+        self.options.progress("pricing", None)
+        scheme = AS_STORED if is_quantized(module) else "fp32"
+        costs = cost_figures(module, artifact, self.device, self.options.kernel_library)
+        candidate = _Candidate(scheme, module, artifact, records, self._refused(module), costs, None, None)
+        return self._result(candidate, None, Verification.none("edgec fit compares nothing"), None, None, module)
+
+    def _refused(self, module: Module) -> list[Note]:
+        from edgec.target.constraints import legality_notes
+
+        return legality_notes(module, self.device.target)
+
+    def _best(
+        self, module: Module, float_module: Module, schemes: list[str], samples: SampleSet | None,
+        records: list[PassRecord],
+    ) -> tuple[_Candidate, Pruned | None]:  # fmt: skip
+        """The first scheme that holds the budget; where none does, the one that comes closest (the last tried)."""
+        best: tuple[int, _Candidate, Pruned | None] | None = None
+        rank = {"fits": 0, "uncertain": 1, "unknown": 1, "misses": 2}
+        for scheme in schemes:
+            work = clone_module(module)
+            pruned = prune(work, self.options, self.device, scheme)
+            candidate = self._finish(work, scheme, float_module, samples, records)
+            found = rank[verdict_of(self._lines(candidate))]
+            if best is None or found < best[0] or found == best[0] == 2:
+                best = (found, candidate, pruned)
+            if found == 0:
+                break
+        assert best is not None
+        return best[1], best[2]
+
+    def _finish(
+        self, module: Module, scheme: str, float_module: Module, samples: SampleSet | None, records: list[PassRecord]
+    ) -> _Candidate:
+        """Quantize, legalize, plan memory, serialize and price one candidate."""
+        options, target = self.options, self.device.target
+        notes: list[Note] = []
+        calibration = None
+        if scheme not in (AS_STORED, "fp32"):
+            options.progress(f"quantizing to {scheme}", None)
+            result = quantize_module(
+                module, scheme, target, samples.iter_feeds if samples is not None else None,
+                QuantOptions(method=options.calibration_method), progress=options.progress,
+            )  # fmt: skip
+            module, notes, calibration = result.module, list(result.notes), result.method
+        after = run_passes(module, self.pipeline.after, self.context, after_each=self._after_each)
+        if target.runtime == "tflm":
+            embed_plan(module, plan_module(module))
+        artifact = serialize(module)
+        options.progress("pricing", None)
+        costs = cost_figures(module, artifact, self.device, options.kernel_library)
+        accuracy = None
+        if options.eval is not None:
+            accuracy = measure_accuracy(
+                options.eval, float_module, module, artifact, target, is_quantized(float_module), options.progress
+            )
+        return _Candidate(scheme, module, artifact, [*records, *after], notes, costs, accuracy, calibration)
+
+    def _lines(self, candidate: _Candidate) -> list[BudgetLine]:
+        drop = Estimate.unknown("no labelled data was given; give some with --eval")
+        if candidate.accuracy is not None:
+            drop = candidate.accuracy.drop
+        return budget_lines(self.options.budget, candidate.costs.against_budget(drop), self.device)
+
+    def _result(
+        self, candidate: _Candidate, pruned: Pruned | None, verification: Verification,
+        before: Snapshot | None, samples: SampleSet | None, float_module: Module,
+    ) -> CompileResult:  # fmt: skip
+        report = build_report(
+            ReportParts(
+                source=self.source, device=self.device, kernel_library=self.options.kernel_library,
+                module=candidate.module, artifact=candidate.artifact, scheme=candidate.scheme,
+                records=candidate.records, notes=[*self.source.module.notes, *self.context.notes, *candidate.notes],
+                costs=candidate.costs, lines=self._lines(candidate), verification=verification,
+                accuracy=candidate.accuracy, pruned=pruned, before=before, samples=samples,
+                calibration_method=candidate.calibration,
+            )
+        )  # fmt: skip
+        return CompileResult(
+            candidate.artifact, candidate.module, report, "".join(self.listing), tuple(self.context.refusals)
+        )
+
+    def _samples(self, spec: str | Path | None, module: Module) -> SampleSet | None:
+        if spec is None:
+            return None
+        self.options.progress("opening calibration samples", None)
+        return open_samples(spec, module, self.options.calibration_limit)
+
+    def _check_print_after(self) -> None:
+        wanted = self.options.print_after
+        names = {p.name for p in (*self.pipeline.before, *self.pipeline.after)}
+        if wanted not in (None, "all") and wanted not in names:
+            raise PassError(
+                f"Printing after '{wanted}': the pipeline has no such pass; it runs {', '.join(sorted(names))}."
+            )
+
+    def _after_each(self, pass_: Pass, module: Module) -> None:
+        if self.options.print_after in (pass_.name, "all"):
+            self.listing.append(f"// after {pass_.name}\n{print_module(module, OP_DEFS, elide_above=16)}")

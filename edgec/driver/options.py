@@ -1,0 +1,75 @@
+"""What a user asks of a compilation, and what a compilation gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgec.target.budget import Budget
+
+if TYPE_CHECKING:
+    from edgec.ir.graph import Module
+    from edgec.report.model import Report
+
+Progress = Callable[[str, float | None], None]
+"""Called with the stage's name and, where it is known, the share of it that is done (0..1)."""
+
+AUTO = "auto"
+
+
+def no_progress(stage: str, share: float | None = None) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """What to compile for, and how.
+
+    `device` is a name or a path to a profile. `scheme` is `auto` or one of the target's schemes. `prune` is None, a
+    ratio between 0 and 1, or `auto` (as much as the budget needs). `calibration` and `eval` are manifests, arrays or
+    folders of images. `shapes` fixes the shapes of inputs by name. `check` compares the float model with the source's
+    own runtime.
+    """
+
+    device: str | Path
+    budget: Budget = field(default_factory=Budget)
+    scheme: str = AUTO
+    calibration: str | Path | None = None
+    calibration_limit: int | None = None
+    calibration_method: str = AUTO
+    eval: str | Path | None = None
+    prune: float | str | None = None
+    prune_importance: str = "l1"
+    keep_nchw: bool = False
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    check: bool = True
+    explain: bool = False
+    print_after: str | None = None
+    kernel_library: str | None = None
+    progress: Progress = no_progress
+
+
+@dataclass(frozen=True)
+class CompileResult:
+    """The artifact's bytes, the module behind them, and the report.
+
+    `listing` holds the text form printed after passes where `print_after` asked for it.
+    """
+
+    artifact: bytes
+    module: Module
+    report: Report
+    listing: str = ""
+    refusals: tuple[tuple[str, str, str], ...] = ()
+
+    def write(self, folder: str | Path) -> None:
+        """Write `model.tflite`, `report.json`, `report.html` and `model.ir.txt` into a folder, each whole or not at all.
+
+        Raises:
+            ExportFailure: the folder cannot be written.
+        """
+        from edgec.driver.output import write_result
+
+        write_result(self, Path(folder))

@@ -1,0 +1,87 @@
+"""Runs an artifact the way its target runs it, on real-valued inputs: quantize, invoke, dequantize."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edgec.ir.graph import Module
+from edgec.runtime.litert import LiteRTSession
+from edgec.runtime.tensor_info import TensorInfo
+from edgec.runtime.tflm import TFLMSession
+from edgec.target.target import Target
+
+AMPLE_ARENA_BYTES = 64 << 20
+Session = LiteRTSession | TFLMSession
+
+
+class ArtifactRunner:
+    """An artifact in its target's runtime: TFLM for microcontrollers, LiteRT with XNNPACK elsewhere.
+
+    Feeds are arrays by input name in the artifact's layout; what an integer input takes as float is quantized, and
+    integer outputs with a scale come back as real values.
+    """
+
+    def __init__(
+        self, artifact: bytes, module: Module, target: Target, *, xnnpack: bool = True, threads: int = 1
+    ) -> None:
+        self.names = [value.name for value in module.main.inputs]
+        self.session = open_session(artifact, target, xnnpack=xnnpack, threads=threads)
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Real-valued outputs in order."""
+        return [dequantized(a, info) for a, info in zip(self.run_raw(feeds), self.session.output_details)]
+
+    def run_raw(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Outputs as the artifact stores them."""
+        return list(self.session.run(self.inputs(feeds)))
+
+    def inputs(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The feeds as the artifact stores them, in order."""
+        return [quantized(feeds[name], info) for name, info in zip(self.names, self.session.input_details)]
+
+
+def open_session(artifact: bytes, target: Target, *, xnnpack: bool = True, threads: int = 1) -> Session:
+    """A session of the target's runtime."""
+    if target.runtime == "tflm":
+        return TFLMSession(artifact, AMPLE_ARENA_BYTES)
+    return LiteRTSession(artifact, xnnpack=xnnpack, threads=threads)
+
+
+def quantized(array: np.ndarray, info: TensorInfo) -> np.ndarray:
+    """`array` in the dtype of an input; floats are quantized with the input's scale, anything else is cast."""
+    if array.dtype == info.dtype:
+        return array
+    if info.scale and array.dtype.kind == "f" and info.dtype.kind in "iu":
+        limits = np.iinfo(info.dtype)
+        steps = np.round(array.astype(np.float64) / info.scale[0]) + info.zero_point[0]
+        return np.clip(steps, limits.min, limits.max).astype(info.dtype)
+    return array.astype(info.dtype)
+
+
+def dequantized(array: np.ndarray, info: TensorInfo) -> np.ndarray:
+    """`array` as real values where the output has a scale."""
+    if not info.scale or array.dtype.kind not in "iu":
+        return array
+    return ((array.astype(np.float64) - info.zero_point[0]) * info.scale[0]).astype(np.float32)
+
+
+def outputs_in_source_layout(arrays: Sequence[np.ndarray], module: Module) -> list[np.ndarray]:
+    """Outputs of our module with their axes as in the source model."""
+    result = []
+    for array, value in zip(arrays, module.main.outputs):
+        permutation = module.output_layout.get(value.name)
+        result.append(array if permutation is None else np.transpose(array, np.argsort(permutation)))
+    return result
+
+
+def feeds_in_source_layout(feeds: Mapping[str, np.ndarray], module: Module) -> dict[str, np.ndarray]:
+    """Inputs of our module with their axes as in the source model."""
+    result = {}
+    for name, array in feeds.items():
+        permutation = module.input_layout.get(name)
+        result[name] = (
+            array if permutation is None else np.ascontiguousarray(np.transpose(array, np.argsort(permutation)))
+        )
+    return result

@@ -1,0 +1,136 @@
+"""The source model: which front end reads it, and how its own runtime runs it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from edgec.errors import ImportFailure
+from edgec.ir.graph import Module
+
+Shapes = Mapping[str, Sequence[int]]
+_LATER = {
+    ".pt2": "PyTorch", ".pt": "PyTorch", ".pth": "PyTorch", ".th": "PyTorch",
+    ".keras": "Keras", ".h5": "Keras", ".pb": "TensorFlow",
+}  # fmt: skip
+HASH_CHUNK = 1 << 20
+
+
+class SourceRuntime(Protocol):
+    """Runs the source model; inputs by name and outputs in order, both in the source's own layout."""
+
+    name: str
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Outputs for one set of inputs."""
+
+
+@dataclass(frozen=True)
+class SourceModel:
+    """A model file as it was read: `module` is translated, nothing else was done to it."""
+
+    path: Path
+    format: str
+    sha256: str
+    bytes: int
+    module: Module
+
+    def runtime(self) -> SourceRuntime:
+        """The runtime that defines what the model computes."""
+        return _OnnxRuntime(self.path) if self.format == "onnx" else _TfliteRuntime(self.path)
+
+
+def load_source(path: str | Path, shapes: Shapes | None = None) -> SourceModel:
+    """Read a model file with the front end that its name asks for.
+
+    Raises:
+        ImportFailure: there is no such file, its kind is not read, or the front end refuses it.
+    """
+    path = Path(path)
+    if path.is_dir() or not path.exists():
+        found = "it is a folder" if path.is_dir() else "there is no such file"
+        raise ImportFailure(f"Reading '{path}': {found}; give an .onnx or .tflite file.")
+    suffix = path.suffix.lower()
+    if suffix == ".onnx":
+        from edgec.frontends.onnx import load_onnx
+
+        module = load_onnx(path, shapes)
+    elif suffix == ".tflite":
+        from edgec.frontends.tflite import load_tflite
+
+        if shapes:
+            raise ImportFailure(f"Reading '{path}': --shape is for ONNX models; a .tflite carries its shapes.")
+        module = load_tflite(path)
+    else:
+        kind = f"{_LATER[suffix]} files are" if suffix in _LATER else f"files named '{suffix or path.name}' are"
+        raise ImportFailure(f"Reading '{path}': {kind} not read; export the model to ONNX or TFLite first.")
+    return SourceModel(path, suffix[1:], _sha256(path), path.stat().st_size, module)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(HASH_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+class _OnnxRuntime:
+    def __init__(self, path: Path) -> None:
+        from edgec.runtime.onnx_source import OnnxSession
+
+        self._session = OnnxSession(path)
+        self.name = _package_version("onnxruntime")
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        return list(self._session.run(dict(feeds)))
+
+
+class _TfliteRuntime:
+    """The `.tflite` itself in LiteRT's reference kernels, in a child process: the file may crash the runtime."""
+
+    def __init__(self, path: Path) -> None:
+        from edgec.runtime.litert import runtime_version
+
+        self._model = path.read_bytes()
+        self.name = str(runtime_version())
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        from edgec.runtime.isolated import run_isolated
+
+        return list(run_isolated("litert", self._model, list(feeds.values()), xnnpack=False))
+
+
+def _package_version(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return name
+
+
+def versions() -> dict[str, Any]:
+    """Versions of everything that has a say in the result; None for what is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from edgec import __version__
+    from edgec.runtime.litert import runtime_version
+
+    found: dict[str, Any] = {"edgec": __version__, "litert": str(runtime_version())}
+    for key, package in (
+        ("tflm", "tflite-micro"),
+        ("onnx", "onnx"),
+        ("onnxruntime", "onnxruntime"),
+        ("numpy", "numpy"),
+    ):
+        try:
+            found[key] = version(package)
+        except PackageNotFoundError:
+            found[key] = None
+    return found

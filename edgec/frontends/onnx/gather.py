@@ -1,0 +1,181 @@
+"""Ops that pick, scatter, sort or add up along indices.
+
+Constant indices may be negative as in ONNX; indices computed at run time must not be (LiteRT's kernels refuse them).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgec.frontends.onnx.movement import sliced
+from edgec.frontends.onnx.node import Node, Refusal
+from edgec.frontends.onnx.shape import required_ints
+from edgec.frontends.onnx.translation import Result, Translate, Translation
+from edgec.frontends.onnx.widening import WIDE, computed_in, widened
+from edgec.ir.dtype import DType
+from edgec.ir.graph import Value
+from edgec.ops.infer import normalize_axis
+
+_SCATTER = (*WIDE, DType.INT8, DType.UINT8, DType.BOOL)
+_TOP_K = (*WIDE, DType.INT8, DType.UINT8)
+
+
+def _indices(context: Translation, indices: Value, size: int) -> Value:
+    """Indices into an axis of `size`: constants as int32 counted from the front, others as they are."""
+    if indices.data is None:
+        return indices
+    if indices.data.size and not -size <= indices.data.min() <= indices.data.max() < size:
+        raise Refusal(f"indices from {indices.data.min()} to {indices.data.max()} do not fit a size of {size}")
+    return context.constant(np.where(indices.data < 0, indices.data + size, indices.data), DType.INT32)
+
+
+def gather(node: Node, context: Translation) -> Value:
+    """Gather along an axis; a constant scalar or a constant run of neighbours becomes a slice."""
+    x = node.input(0)
+    axis = normalize_axis(node.int("axis", 0), x.type.rank)
+    indices = _indices(context, node.input(1), x.shape[axis])
+    if indices.data is not None:
+        flat = indices.data.reshape(-1).tolist()
+        if flat and flat == list(range(flat[0], flat[0] + len(flat))):
+            return _neighbours(context, x, axis, flat[0], indices.shape)
+    return context.emit("gather", [x, indices], axis=axis)
+
+
+def _neighbours(context: Translation, x: Value, axis: int, first: int, shape: tuple[int, ...]) -> Value:
+    count = int(np.prod(shape))
+    begin = [first if i == axis else 0 for i in range(x.type.rank)]
+    if not shape:
+        end = [first + 1 if i == axis else size for i, size in enumerate(x.shape)]
+        bounds = (begin, end, [1] * x.type.rank)
+        return context.emit("strided_slice", [x, *(context.ints(b) for b in bounds)], shrink_axis_mask=1 << axis)
+    block = sliced(context, x, begin, [count if i == axis else size for i, size in enumerate(x.shape)])
+    return context.reshape(block, [*x.shape[:axis], *shape, *x.shape[axis + 1 :]])
+
+
+def gather_elements(node: Node, context: Translation) -> Value:
+    """GatherElements: a gather along the last axis with all other axes as batch."""
+    x, indices = node.input(0), node.input(1)
+    rank = x.type.rank
+    axis = normalize_axis(node.int("axis", 0), rank)
+    indices = _indices(context, indices, x.shape[axis])
+    x = sliced(context, x, [0] * rank, [x.shape[i] if i == axis else indices.shape[i] for i in range(rank)])
+    swap = list(range(rank))
+    swap[axis], swap[-1] = swap[-1], swap[axis]
+    picked = context.emit(
+        "gather", [context.transpose(x, swap), context.transpose(indices, swap)], axis=rank - 1, batch_dims=rank - 1
+    )
+    return context.transpose(picked, swap)
+
+
+def gather_nd(node: Node, context: Translation) -> Value:
+    """GatherND; the positions of batch dimensions are written into the indices."""
+    x, indices = node.input(0), node.input(1)
+    batch = node.int("batch_dims", 0)
+    depth = indices.shape[-1]
+    indices = _coordinates(context, indices, x.shape[batch : batch + depth])
+    if batch:
+        places = np.indices(indices.shape[:-1])[:batch]
+        leading = context.constant(np.moveaxis(places, 0, -1), indices.dtype)
+        indices = context.emit("concatenation", [leading, indices], axis=indices.type.rank - 1)
+    return context.emit("gather_nd", [x, indices])
+
+
+def _coordinates(context: Translation, indices: Value, sizes: tuple[int, ...]) -> Value:
+    """Rows of indices into axes of `sizes`: constants as int32 counted from the front, others as they are."""
+    if indices.data is None:
+        return indices
+    extent = np.asarray(sizes)
+    if ((indices.data < -extent) | (indices.data >= extent)).any():
+        raise Refusal(f"indices do not fit into {list(sizes)}")
+    return context.constant(np.where(indices.data < 0, indices.data + extent, indices.data), DType.INT32)
+
+
+def scatter_nd(node: Node, context: Translation) -> Value:
+    """ScatterND with no reduction (indices must differ) or with `add`."""
+    x, indices, updates = node.input(0), node.input(1), node.input(2)
+    indices = _coordinates(context, indices, x.shape[: indices.shape[-1]])
+    return _scatter(node, context, x, indices, updates)
+
+
+def scatter_elements(node: Node, context: Translation) -> Value:
+    """ScatterElements by constant indices, as ScatterND of single elements."""
+    x, updates = node.input(0), node.input(2)
+    axis = normalize_axis(node.int("axis", 0), x.type.rank)
+    given = node.array(1)
+    assert given is not None
+    places = np.indices(given.shape)
+    places[axis] = given
+    rows = np.moveaxis(places, 0, -1).reshape(-1, x.type.rank)
+    indices = _coordinates(context, context.constant(rows), x.shape)
+    return _scatter(node, context, x, indices, context.reshape(updates, [updates.type.elements]))
+
+
+def _scatter(node: Node, context: Translation, x: Value, indices: Value, updates: Value) -> Value:
+    reduction = node.attribute("reduction", "none")
+    if reduction not in ("none", "add"):
+        raise Refusal(f"reduction '{reduction}' has no TFLite kernel")
+    shape = context.ints(list(x.shape))
+    wide = computed_in(x.dtype, WIDE if reduction == "add" else _SCATTER)
+    scattered = context.emit("scatter_nd", [indices, context.cast(updates, wide), shape])
+    if reduction == "add":
+        return context.cast(context.add(context.cast(x, wide), scattered), x.dtype)
+    replaced = _replaced(context, x, indices, updates, shape)
+    return context.emit("select_v2", [replaced, context.cast(scattered, x.dtype), x])
+
+
+def _replaced(context: Translation, x: Value, indices: Value, updates: Value, shape: Value) -> Value:
+    """Which elements of `x` the indices name."""
+    if indices.data is None:
+        ones = context.emit("fill", [context.ints(list(updates.shape)), context.constant(1, DType.INT32)])
+        return context.emit("not_equal", [context.emit("scatter_nd", [indices, ones, shape]), context.ints(0)])
+    rows = indices.data.reshape(-1, indices.shape[-1])
+    if len(np.unique(rows, axis=0)) != len(rows):
+        raise Refusal("indices name one place twice")
+    mask = np.zeros(x.shape, np.bool_)
+    mask[tuple(rows.T)] = True
+    return context.constant(mask)
+
+
+def top_k(node: Node, context: Translation) -> Result:
+    """TopK along any axis, of the largest or (by negation) the smallest; indices are int64."""
+    x = node.input(0)
+    count = required_ints(node, 1, "k")[0]
+    axis = normalize_axis(node.int("axis", -1), x.type.rank)
+    largest = node.int("largest", 1)
+    dtype, wide = x.dtype, computed_in(x.dtype, _TOP_K if largest else WIDE)
+    swap = list(range(x.type.rank))
+    swap[axis], swap[-1] = swap[-1], swap[axis]
+    x = context.transpose(context.cast(x, wide), swap)
+    x = x if largest else context.emit("neg", [x])
+    values, indices = context.emit_many("topk_v2", [x, context.ints(count)])
+    results: list[Value] = []
+    for name, result, target in zip((*node.outputs, ""), (values, indices), (dtype, DType.INT64)):
+        if name:
+            negated = result is values and not largest
+            result = context.emit("neg", [result]) if negated else result
+            result = context.cast(context.transpose(result, swap), target)
+        results.append(result)
+    return results
+
+
+def cumulative_sum(node: Node, context: Translation) -> Value:
+    """CumSum along a constant axis."""
+    x = node.input(0)
+    axis = normalize_axis(required_ints(node, 1)[0], x.type.rank)
+    exclusive, reverse = bool(node.int("exclusive", 0)), bool(node.int("reverse", 0))
+    return widened(
+        context, [x], WIDE,
+        lambda v: context.emit("cumsum", [v, context.ints(axis)], exclusive=exclusive, reverse=reverse),
+    )  # fmt: skip
+
+
+TRANSLATIONS: dict[str, Translate] = {
+    "Gather": gather,
+    "GatherElements": gather_elements,
+    "GatherND": gather_nd,
+    "ScatterND": scatter_nd,
+    "ScatterElements": scatter_elements,
+    "Scatter": scatter_elements,
+    "TopK": top_k,
+    "CumSum": cumulative_sum,
+}

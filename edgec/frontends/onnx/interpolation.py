@@ -1,0 +1,132 @@
+"""Where ONNX and TFLite take the samples of a resized axis: positions for nearest, matrices for the other modes.
+
+Positions are computed in float32 where rounding decides (nearest), as onnxruntime and LiteRT do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgec.frontends.onnx.node import Refusal
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis to resize: its sizes and the scale that ONNX's coordinates go by."""
+
+    size: int
+    wanted: int
+    scale: float
+
+    @property
+    def is_kept(self) -> bool:
+        """True where the axis stays as it is."""
+        return self.size == self.wanted and self.scale == 1.0
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The attributes of Resize that say how to sample."""
+
+    mode: str
+    coordinates: str
+    nearest_mode: str
+    cubic_a: float = -0.75
+    exclude_outside: bool = False
+
+
+def onnx_coordinates(axis: Axis, mode: str, dtype: Any = np.float64) -> Array:
+    """The position in the input for every position of the output, before clamping."""
+    x: Array = np.arange(axis.wanted, dtype=dtype)
+    scale, half = dtype(axis.scale), dtype(0.5)
+    if axis.is_kept:
+        return x
+    if mode == "asymmetric":
+        return x / scale
+    if mode == "half_pixel" or (mode == "pytorch_half_pixel" and axis.wanted > 1):
+        return (x + half) / scale - half
+    if mode == "half_pixel_symmetric":
+        adjustment = dtype(axis.wanted) / (dtype(axis.size) * scale)
+        return dtype(axis.size) / dtype(2) * (dtype(1) - adjustment) + (x + half) / scale - half
+    if mode == "tf_half_pixel_for_nn":
+        return (x + half) / scale
+    if mode == "align_corners" and axis.wanted > 1:
+        return x * dtype(axis.size - 1) / dtype(axis.wanted - 1)
+    if mode in ("align_corners", "pytorch_half_pixel"):
+        return np.zeros(axis.wanted, dtype)
+    raise Refusal(f"coordinate_transformation_mode '{mode}' has no TFLite counterpart")
+
+
+def onnx_positions(axis: Axis, sampling: Sampling) -> Array:
+    """The input position that mode `nearest` takes for every output position."""
+    x = onnx_coordinates(axis, sampling.coordinates, np.float32)
+    mode = sampling.nearest_mode
+    if mode == "before opset 11":  # onnxruntime rounds up where it shrinks
+        nearest = np.ceil(x) if axis.scale < 1 else np.floor(x)
+    elif mode == "floor":
+        nearest = np.floor(x)
+    elif mode == "ceil":
+        nearest = np.ceil(x)
+    elif mode == "round_prefer_ceil":
+        nearest = np.floor(x + np.float32(0.5))
+    elif mode == "round_prefer_floor":
+        nearest = np.ceil(x - np.float32(0.5))
+    else:
+        raise Refusal(f"nearest_mode '{mode}' is unknown")
+    return np.clip(nearest.astype(np.int64), 0, axis.size - 1)
+
+
+def onnx_matrix(axis: Axis, sampling: Sampling) -> Array:
+    """The weights [wanted, size] of modes `linear` and `cubic`."""
+    x = onnx_coordinates(axis, sampling.coordinates)
+    if sampling.mode == "cubic" and not axis.is_kept:
+        return _cubic_matrix(axis, x, sampling)
+    return _linear_matrix(axis, x)
+
+
+def _linear_matrix(axis: Axis, x: Array) -> Array:
+    x = np.clip(x, 0, axis.size - 1)
+    low = np.floor(x).astype(np.int64)
+    matrix = np.zeros((axis.wanted, axis.size))
+    rows = np.arange(axis.wanted)
+    np.add.at(matrix, (rows, low), 1 - (x - low))
+    np.add.at(matrix, (rows, np.minimum(low + 1, axis.size - 1)), x - low)
+    return matrix
+
+
+def _cubic_matrix(axis: Axis, x: Array, sampling: Sampling) -> Array:
+    """Keys' cubic convolution with parameter a over four neighbours; outside ones are the edge's, or left out."""
+    a, low = sampling.cubic_a, np.floor(x).astype(np.int64)
+    matrix, rows = np.zeros((axis.wanted, axis.size)), np.arange(axis.wanted)
+    for offset in (-1, 0, 1, 2):
+        distance = np.abs(x - low - offset)
+        inner = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+        outer = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+        weight = np.where(distance <= 1, inner, outer)
+        neighbour = low + offset
+        if sampling.exclude_outside:
+            weight = np.where((neighbour >= 0) & (neighbour < axis.size), weight, 0)
+        np.add.at(matrix, (rows, np.clip(neighbour, 0, axis.size - 1)), weight)
+    return matrix / matrix.sum(axis=1, keepdims=True) if sampling.exclude_outside else matrix
+
+
+def tflite_positions(axis: Axis, align_corners: bool, half_pixel: bool) -> Array:
+    """The input position that `resize_nearest_neighbor` takes for every output position."""
+    aligned = align_corners and axis.wanted > 1
+    step = np.float32(axis.size - 1) / np.float32(axis.wanted - 1) if aligned else np.float32(axis.size / axis.wanted)
+    x = (np.arange(axis.wanted, dtype=np.float32) + np.float32(0.5 if half_pixel else 0)) * step
+    nearest = np.floor(x + np.float32(0.5)) if align_corners else np.floor(x)
+    return np.clip(nearest.astype(np.int64), 0, axis.size - 1)
+
+
+def tflite_matrix(axis: Axis, align_corners: bool, half_pixel: bool) -> Array:
+    """The weights [wanted, size] of `resize_bilinear`."""
+    aligned = align_corners and axis.wanted > 1
+    step = (axis.size - 1) / (axis.wanted - 1) if aligned else axis.size / axis.wanted
+    x = np.arange(axis.wanted, dtype=np.float64)
+    return _linear_matrix(axis, (x + 0.5) * step - 0.5 if half_pixel else x * step)

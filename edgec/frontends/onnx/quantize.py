@@ -1,0 +1,104 @@
+"""QuantizeLinear and DequantizeLinear: a QDQ model's ranges stay in the graph for the quantizer to absorb.
+
+Quantized constants are dequantized when they are read. uint8 stays uint8 here, so that every value is ONNX's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgec.frontends.onnx.node import Node, Refusal
+from edgec.frontends.onnx.translation import Translate, Translation
+from edgec.frontends.onnx.widening import FLOAT, computed_in
+from edgec.ir.dtype import DType
+from edgec.ir.graph import Value
+from edgec.ir.types import QuantParams, TensorType
+from edgec.ops.infer import normalize_axis
+
+_QUANTIZED = (DType.INT8, DType.UINT8, DType.INT16)
+
+
+def quantize_linear(node: Node, context: Translation) -> Value:
+    """QuantizeLinear, per tensor or per axis. Ties round away from zero in TFLite, to even in ONNX."""
+    x = node.input(0)
+    dtype = _target(node)
+    quant = _params(node, x)
+    _check(dtype, quant)
+    real = context.cast(x, computed_in(x.dtype, FLOAT))
+    return context.emit("quantize", [real], result_types=[TensorType(x.shape, dtype, quant)])
+
+
+def _target(node: Node) -> DType:
+    zero_point, number = node.optional(2), node.int("output_dtype", 0)
+    if zero_point is not None:
+        return zero_point.dtype
+    if not number:
+        return DType.UINT8
+    from onnx import helper
+
+    try:
+        return DType.from_numpy(np.dtype(helper.tensor_dtype_to_np_dtype(number)))
+    except (KeyError, ValueError, TypeError):
+        raise Refusal(f"the element type {number} is not supported") from None
+
+
+def _params(node: Node, x: Value) -> QuantParams:
+    scale, zero_point = node.array(1), node.array(2)
+    assert scale is not None
+    if node.int("block_size", 0):
+        raise Refusal(f"blocks of {node.int('block_size', 0)} share a scale; TFLite has scales per tensor or channel")
+    scales = tuple(float(np.float32(s)) for s in scale.reshape(-1))
+    points = (0,) * len(scales) if zero_point is None else tuple(int(z) for z in zero_point.reshape(-1))
+    if len(scales) != len(points):
+        raise Refusal(f"{len(scales)} scales but {len(points)} zero points")
+    if len(scales) == 1:
+        return QuantParams(scales, points)
+    axis = normalize_axis(node.int("axis", 1), x.type.rank)
+    if len(scales) != x.shape[axis]:
+        raise Refusal(f"{len(scales)} scales for {x.shape[axis]} channels on axis {axis}")
+    return QuantParams(scales, points, axis)
+
+
+def _check(dtype: DType, quant: QuantParams) -> None:
+    if dtype not in _QUANTIZED:
+        raise Refusal(f"quantizing to {dtype.value} has no TFLite kernel")
+    if dtype is DType.INT16 and any(quant.zero_point):
+        raise Refusal(f"int16 needs the zero point 0, found {quant.zero_point[0]}")
+
+
+def dequantize_linear(node: Node, context: Translation) -> Value:
+    """DequantizeLinear; what no kernel dequantizes becomes (x - zero point) * scale."""
+    x = node.input(0)
+    quant = _params(node, x)
+    scale = node.input(1)
+    result = _dequantized(node, context, x, quant)
+    return context.cast(result, scale.dtype)
+
+
+def _dequantized(node: Node, context: Translation, x: Value, quant: QuantParams) -> Value:
+    from_outside = x.producer is None and x.quant is None
+    known = x.quant is not None and x.quant.same_mapping(quant)
+    kernel = x.dtype in _QUANTIZED and not (x.dtype is DType.INT16 and any(quant.zero_point))
+    if kernel and (from_outside or known):
+        x.type = x.type.with_quant(quant)
+        return context.emit("dequantize", [x])
+    shape = [-1 if quant.axis == i else 1 for i in range(x.type.rank)] if quant.axis is not None else []
+    real = context.cast(x, DType.FLOAT32)
+    if x.dtype is DType.INT32 and any(quant.zero_point):
+        raise Refusal(f"int32 needs the zero point 0, found {quant.zero_point[0]}")
+    if any(quant.zero_point):
+        real = context.sub(real, context.constant(np.array(quant.zero_point, np.float32).reshape(shape)))
+    return context.mul(real, context.constant(np.array(quant.scale, np.float32).reshape(shape)))
+
+
+def _only_qdq(node: Node, context: Translation) -> Value:
+    raise Refusal("quantized and dynamically quantized operators are not read; export the model in QDQ form")
+
+
+TRANSLATIONS: dict[str, Translate] = {
+    "QuantizeLinear": quantize_linear,
+    "DequantizeLinear": dequantize_linear,
+    **dict.fromkeys(
+        ("DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"), _only_qdq
+    ),
+}

@@ -1,0 +1,158 @@
+"""Resize and Upsample: TFLite's resize ops where they sample at the same places, else gathers and matrix products."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgec.frontends.onnx.interpolation import (
+    Axis,
+    Sampling,
+    onnx_matrix,
+    onnx_positions,
+    tflite_matrix,
+    tflite_positions,
+)
+from edgec.frontends.onnx.node import Node, Refusal
+from edgec.frontends.onnx.translation import Translate, Translation
+from edgec.frontends.onnx.widening import FLOAT, computed_in
+from edgec.ir.dtype import DType
+from edgec.ir.graph import Value
+from edgec.ops.infer import normalize_axis
+
+_NEAREST = (DType.FLOAT32, DType.INT8, DType.UINT8, DType.INT16)
+_GRIDS = ((False, True), (False, False), (True, False))  # (align_corners, half_pixel_centers) of TFLite's ops
+_SAME_WEIGHT = 1e-5  # weights that differ by less are the same: scales such as 1.3333 are rounded to float32
+
+
+def resize(node: Node, context: Translation) -> Value:
+    """Resize by constant scales or sizes; modes nearest, linear and cubic."""
+    x = node.input(0)
+    if node.int("antialias", 0):
+        raise Refusal("antialias has no TFLite counterpart")
+    if node.opset < 11:
+        sampling = Sampling(node.attribute("mode", "nearest"), "asymmetric", "before opset 11")
+        return _resized(context, x, _axes_by_scales(x, _floats(node, 1)), sampling)
+    sampling = Sampling(
+        node.attribute("mode", "nearest"),
+        node.attribute("coordinate_transformation_mode", "half_pixel"),
+        node.attribute("nearest_mode", "round_prefer_floor"),
+        node.float("cubic_coeff_a", -0.75),
+        bool(node.int("exclude_outside", 0)),
+    )
+    return _resized(context, x, _wanted_axes(node, x), sampling)
+
+
+def upsample(node: Node, context: Translation) -> Value:
+    """Upsample, with the scales as an attribute before opset 9."""
+    x = node.input(0)
+    scales = [float(s) for s in node.attribute("scales")] if node.has("scales") else _floats(node, 1)
+    sampling = Sampling(node.attribute("mode", "nearest"), "asymmetric", "before opset 11")
+    return _resized(context, x, _axes_by_scales(x, scales), sampling)
+
+
+def _floats(node: Node, index: int) -> list[float]:
+    data = node.array(index)
+    return [] if data is None else [float(v) for v in data.reshape(-1)]
+
+
+def _axes_by_scales(x: Value, scales: list[float]) -> list[Axis]:
+    if len(scales) != x.type.rank:
+        raise Refusal(f"{len(scales)} scales do not fit {list(x.shape)}")
+    # onnxruntime multiplies in float32
+    return [Axis(size, int(np.floor(np.float32(size) * np.float32(s))), s) for size, s in zip(x.shape, scales)]
+
+
+def _wanted_axes(node: Node, x: Value) -> list[Axis]:
+    rank = x.type.rank
+    named = [normalize_axis(int(axis), rank) for axis in node.attribute("axes", list(range(rank)))]
+    scales, sizes = _floats(node, 2), node.ints(3) or []
+    if scales:
+        every = dict(zip(named, scales)) if len(scales) == len(named) else {}
+        return _axes_by_scales(x, [every.get(axis, 1.0) for axis in range(rank)] if every else scales)
+    if len(sizes) != len(named):
+        raise Refusal(f"{len(sizes)} sizes do not fit {len(named)} axes of {list(x.shape)}")
+    policy = node.attribute("keep_aspect_ratio_policy", "stretch")
+    ratios = [size / x.shape[axis] for axis, size in zip(named, sizes)]
+    axes = [Axis(size, size, 1.0) for size in x.shape]
+    for axis, size, ratio in zip(named, sizes, ratios):
+        if policy != "stretch":
+            ratio = {"not_larger": min, "not_smaller": max}[policy](ratios)
+            size = int(np.floor(ratio * x.shape[axis] + 0.5))
+        axes[axis] = Axis(x.shape[axis], size, ratio)
+    return axes
+
+
+def _resized(context: Translation, x: Value, axes: list[Axis], sampling: Sampling) -> Value:
+    if any(axis.wanted < 1 for axis in axes):
+        raise Refusal(f"the result of {list(x.shape)} would be empty")
+    if sampling.mode == "nearest":
+        return _nearest(context, x, axes, sampling)
+    if sampling.mode not in ("linear", "cubic"):
+        raise Refusal(f"mode '{sampling.mode}' is unknown")
+    if not x.dtype.is_float:
+        raise Refusal(f"mode '{sampling.mode}' on {x.dtype.value} rounds as no TFLite kernel does")
+    wide = context.cast(x, computed_in(x.dtype, FLOAT))
+    return context.cast(_interpolated(context, wide, axes, sampling), x.dtype)
+
+
+def _nearest(context: Translation, x: Value, axes: list[Axis], sampling: Sampling) -> Value:
+    positions = [onnx_positions(axis, sampling) for axis in axes]
+    moved = [i for i, axis in enumerate(axes) if not np.array_equal(positions[i], np.arange(axis.size))]
+    if x.dtype in _NEAREST:
+        for align_corners, half_pixel in _GRIDS:
+            if all(np.array_equal(positions[i], tflite_positions(axes[i], align_corners, half_pixel)) for i in moved):
+                found = _as_image(context, x, axes, moved, "resize_nearest_neighbor", align_corners, half_pixel)
+                if found is not None:
+                    return found
+    for i in moved:
+        x = context.emit("gather", [x, context.ints(positions[i].tolist())], axis=i)
+    return x
+
+
+def _interpolated(context: Translation, x: Value, axes: list[Axis], sampling: Sampling) -> Value:
+    moved = [i for i, axis in enumerate(axes) if not axis.is_kept]
+    matrices = {i: onnx_matrix(axes[i], sampling) for i in moved}
+    for align_corners, half_pixel in _GRIDS:
+        grid = {i: tflite_matrix(axes[i], align_corners, half_pixel) for i in moved}
+        if all(np.abs(matrices[i] - grid[i]).max() < _SAME_WEIGHT for i in moved):
+            found = _as_image(context, x, axes, moved, "resize_bilinear", align_corners, half_pixel)
+            if found is not None:
+                return found
+    for i in moved:
+        swap = list(range(x.type.rank))
+        swap[i], swap[-1] = swap[-1], swap[i]
+        weights = context.constant(matrices[i])
+        product = context.emit(
+            "fully_connected", [context.transpose(x, swap), weights, None], keep_num_dims=True
+        )  # fmt: skip
+        x = context.transpose(product, swap)
+    return x
+
+
+def _as_image(
+    context: Translation, x: Value, axes: list[Axis], moved: list[int], opcode: str, align_corners: bool,
+    half_pixel: bool,
+) -> Value | None:  # fmt: skip
+    """TFLite's op where the axes to resize are those of an image, channels first or last; else None."""
+    if not moved:
+        return x
+
+    def emit(image: Value, size: list[int]) -> Value:
+        operands = [image, context.ints(size)]
+        return context.emit(opcode, operands, align_corners=align_corners, half_pixel_centers=half_pixel)
+
+    wanted = [axis.wanted for axis in axes]
+    if x.type.rank == 4 and set(moved) <= {2, 3}:
+        return context.to_channels_first(emit(context.to_channels_last(x), wanted[2:]))
+    if x.type.rank == 4 and set(moved) <= {1, 2}:
+        return emit(x, wanted[1:3])
+    if x.type.rank == 3 and moved == [2]:
+        row = context.to_channels_last(context.reshape(x, [*x.shape[:2], 1, x.shape[2]]))
+        return context.reshape(context.to_channels_first(emit(row, [1, wanted[2]])), wanted)
+    if x.type.rank == 2:
+        image = context.reshape(x, [1, *x.shape, 1])
+        return context.reshape(emit(image, wanted), wanted)
+    return None
+
+
+TRANSLATIONS: dict[str, Translate] = {"Resize": resize, "Upsample": upsample}

@@ -1,0 +1,129 @@
+"""Transposed convolutions: transpose_conv, cropped where ONNX leaves out other positions than TFLite.
+
+An input of `in` positions writes (in - 1) * stride + kernel positions: TFLite's VALID. Under SAME, TFLite leaves out
+what exceeds the wanted size, half of it (rounded down) at the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgec.frontends.onnx.convolution import checked_group, checked_kernel, from_nhwc, to_nhwc, weight_2d
+from edgec.frontends.onnx.node import Node, Refusal
+from edgec.frontends.onnx.padding import explicit_pads, positive_ints
+from edgec.frontends.onnx.translation import Translate, Translation
+from edgec.ir.graph import Value
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """One spatial axis: of the positions written, `size` are wanted, after the first `crop`."""
+
+    inputs: int
+    kernel: int
+    stride: int
+    crop: int = 0
+    size: int = 1
+
+    @property
+    def product(self) -> int:
+        return (self.inputs - 1) * self.stride + self.kernel
+
+    @property
+    def written(self) -> int:
+        """Positions to write under VALID; zeros follow the product where more are wanted than it has."""
+        return max(self.product, self.crop + self.size)
+
+    @property
+    def is_same(self) -> bool:
+        ceil = -(-self.size // self.stride)
+        return ceil == self.inputs and self.crop == max(self.product - self.size, 0) // 2
+
+
+def conv_transpose(node: Node, context: Translation) -> Value:
+    """ConvTranspose of rank 3 and 4, with groups, output padding and output shape."""
+    x, weight = node.input(0), node.input(1)
+    group = checked_group(node, x, weight)
+    if weight.shape[0] != x.shape[1]:
+        raise Refusal(f"weights {list(weight.shape)} do not fit input {list(x.shape)}")
+    if any(d != 1 for d in positive_ints(node, "dilations", x.type.rank - 2)):
+        raise Refusal(f"a transposed convolution with dilations {node.attribute('dilations')} is not supported")
+    axes = _axes(node, x.shape[2:], checked_kernel(node, weight))
+    if len(axes) == 1:
+        axes = [_Axis(1, 1, 1), *axes]
+    bias = node.optional(2)
+    parts = zip(
+        _groups(context, to_nhwc(context, x), group, 3),
+        _groups(context, weight_2d(context, weight), group, 0),
+        [None] * group if bias is None else _groups(context, bias, group, 0),
+    )
+    results = [_transpose_conv(context, *part, axes) for part in parts]
+    result = results[0] if group == 1 else context.emit("concatenation", results, axis=3)
+    return from_nhwc(context, _cropped(context, result, axes), x)
+
+
+def _axes(node: Node, sizes: Sequence[int], kernel: Sequence[int]) -> list[_Axis]:
+    rank = len(sizes)
+    strides = positive_ints(node, "strides", rank)
+    extra = [int(p) for p in node.attribute("output_padding", [0] * rank)]
+    wanted = [int(s) for s in node.attribute("output_shape", [])]
+    mode = node.attribute("auto_pad", "NOTSET")
+    if len(extra) != rank or min(extra) < 0 or (wanted and len(wanted) != rank):
+        raise Refusal(f"output_padding {extra} and output_shape {wanted} do not fit {rank} spatial axes")
+    if mode not in ("NOTSET", "", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise Refusal(f"auto_pad '{mode}' is unknown")
+    same = mode.startswith("SAME")
+    pads = [(0, 0)] * rank if mode == "VALID" or same or wanted else explicit_pads(node, rank)
+    axes = []
+    for i, (size, stride) in enumerate(zip(sizes, strides)):
+        full = _Axis(size, kernel[i], stride).product + extra[i]
+        if wanted or same:
+            out = wanted[i] if wanted else size * stride
+            total = max(full - out, 0)
+            crop = total // 2 if mode == "SAME_UPPER" else total - total // 2
+        else:
+            crop, after = pads[i]
+            out = full - crop - after
+        axes.append(_checked(_Axis(size, kernel[i], stride, crop, out)))
+    return axes
+
+
+def _checked(axis: _Axis) -> _Axis:
+    if axis.size < 1:
+        raise Refusal(f"its pads leave {axis.size} of {axis.product} positions")
+    if axis.written >= axis.product + axis.stride:
+        raise Refusal(f"its output of {axis.size} reaches beyond the {axis.product} positions that are written")
+    return axis
+
+
+def _groups(context: Translation, x: Value, group: int, axis: int) -> list[Value]:
+    if group == 1:
+        return [x]
+    if x.data is not None:
+        return [context.constant(part, x.dtype) for part in np.split(x.data, group, axis)]
+    return context.emit_many("split", [context.ints(axis), x], num_splits=group)
+
+
+def _transpose_conv(context: Translation, x: Value, iohw: Value, bias: Value | None, axes: Sequence[_Axis]) -> Value:
+    ohwi = context.transpose(iohw, [1, 2, 3, 0])
+    same = all(axis.is_same for axis in axes)
+    sizes = [axis.size if same else axis.written for axis in axes]
+    output_shape = context.ints([x.shape[0], *sizes, ohwi.shape[0]])
+    return context.emit(
+        "transpose_conv", [output_shape, ohwi, x, *([] if bias is None else [bias])],
+        padding="SAME" if same else "VALID", stride_h=axes[0].stride, stride_w=axes[1].stride,
+    )  # fmt: skip
+
+
+def _cropped(context: Translation, result: Value, axes: Sequence[_Axis]) -> Value:
+    sizes = [axis.size for axis in axes]
+    if list(result.shape[1:3]) == sizes:
+        return result
+    begin = [0, *[axis.crop for axis in axes], 0]
+    return context.emit("slice", [result, context.ints(begin), context.ints([result.shape[0], *sizes, result.shape[3]])])
+
+
+TRANSLATIONS: dict[str, Translate] = {"ConvTranspose": conv_transpose}

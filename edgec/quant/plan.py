@@ -1,0 +1,311 @@
+"""Decides, before anything is changed, which integers every tensor of the graph becomes under w8a8."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edgec.errors import QuantizationError
+from edgec.ir.dtype import DType
+from edgec.ir.graph import Graph, Module, Op, Value
+from edgec.ir.op_def import OpDef, Role
+from edgec.ir.types import QuantParams
+from edgec.ops import OP_DEFS
+from edgec.quant.eligible import float_reasons, moves_data, quantized_operands, saturates, stranded_movement, touches_float
+from edgec.quant.groups import UnionFind
+from edgec.quant.observers import Range
+from edgec.quant.scheme import activation_params, bias_params, represented_range, weight_params
+from edgec.target.target import Target
+
+BIAS_AND_MOVE = (Role.ACTIVATION,)
+
+
+@dataclass(frozen=True, slots=True)
+class OperandPlan:
+    """What one operand of one op becomes: an element type, its parameters, and the operand's role."""
+
+    dtype: DType
+    quant: QuantParams
+    role: Role
+
+
+@dataclass(frozen=True)
+class QuantPlan:
+    """Every decision of a static quantization of a module's main graph.
+
+    `results` holds the parameters of the values that become int8 (inputs, and results of ops that run in int8);
+    `operands` what each (op, operand index) of such an op is to be, constants included; `float_ops` the ops that stay
+    in float, with the reason. A value that stands in neither stays as it is. `input_dtype` and `output_dtype` are those
+    of the module's float inputs and outputs afterwards.
+    """
+
+    scheme: str
+    results: Mapping[Value, QuantParams]
+    operands: Mapping[tuple[Op, int], OperandPlan]
+    float_ops: Mapping[Op, str]
+    input_dtype: DType
+    output_dtype: DType
+    method: str = ""
+    samples: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def quantized_ops(self) -> list[Op]:
+        """The ops that will run in int8, in no particular order, each once."""
+        return list(dict.fromkeys(op for op, _ in self.operands))
+
+    def describe(self) -> str:
+        """The plan as text: one line a tensor, then the ops that stay in float with the reason."""
+        lines = [f"{self.scheme}: {len(self.quantized_ops)} ops in int8, {len(self.float_ops)} in float"]
+        for value, quant in self.results.items():
+            lines.append(f"%{value.name}: int8 scale {quant.scale[0]:.6g} zero point {quant.zero_point[0]}")
+        lines += [f"{op.describe()} stays in float: {reason}" for op, reason in self.float_ops.items()]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The part of the plan that needs no ranges: which ops run in int8 and which values share one scale."""
+
+    graph: Graph
+    int8_ops: tuple[Op, ...]
+    float_ops: Mapping[Op, str]
+    groups: Mapping[Value, tuple[Value, ...]]  # value → members, the value itself included
+    fixed: Mapping[Value, QuantParams]  # results whose range TFLite prescribes
+    sources: tuple[Value, ...]  # the values whose ranges calibration must find
+
+    def group_of(self, value: Value) -> tuple[Value, ...]:
+        """The values that share scale and zero point with `value`."""
+        return self.groups.get(value, (value,))
+
+
+def layout(module: Module, target: Target, scheme: str = "w8a8") -> Layout:
+    """Decide which ops run in int8 and which values share a scale.
+
+    Raises:
+        QuantizationError: the target runs int8 only and some ops cannot; all of them are named at once.
+    """
+    graph = module.main
+    reasons = float_reasons(graph, target)
+    if reasons and "float32" not in target.io_dtype[scheme].inputs:
+        listed = "; ".join(f"{op.describe()}: {reason}" for op, reason in reasons.items())
+        raise QuantizationError(
+            f"quantizing '{module.name}' to {scheme} for target {target.name}, which runs int8 only: "
+            f"{len(reasons)} of its {len(graph)} ops cannot become int8: {listed}; replace them in the source model"
+        )
+    for op in stranded_movement(graph, reasons) if reasons else ():
+        reasons[op] = "it moves data between ops that stay in float"
+    int8_ops = tuple(op for op in graph.ops if touches_float(op) and op not in reasons)
+    fixed = _fixed_results(int8_ops)
+    groups = _groups(int8_ops, fixed)
+    return Layout(graph, int8_ops, reasons, groups, fixed, _sources(graph, int8_ops, fixed))
+
+
+def make_plan(
+    layout_: Layout,
+    target: Target,
+    ranges: Mapping[Value, Range],
+    given: Mapping[Value, QuantParams] | None = None,
+    *,
+    scheme: str = "w8a8",
+    method: str = "",
+    samples: int = 0,
+) -> QuantPlan:
+    """Choose scale and zero point for everything in int8.
+
+    `given` are parameters that hold whatever the ranges say (from a source model that was quantized already).
+
+    Raises:
+        QuantizationError: an activation has neither a range nor given parameters.
+    """
+    chosen = _activation_params(layout_, ranges, given or {})
+    operands: dict[tuple[Op, int], OperandPlan] = {}
+    results: dict[Value, QuantParams] = {}
+    for op in layout_.int8_ops:
+        definition = OP_DEFS[op.opcode]
+        _plan_operands(op, definition, target, chosen, operands)
+        results.update((r, chosen[r]) for r in op.results if r.dtype is DType.FLOAT32)
+    io = target.io_dtype[scheme]
+    input_dtype, output_dtype = DType(io.inputs[0]), DType(io.outputs[0])
+    results.update((v, chosen[v]) for v in layout_.graph.inputs if v in chosen)
+    return QuantPlan(
+        scheme, results, operands, layout_.float_ops, input_dtype, output_dtype, method, samples, _notes(layout_)
+    )
+
+
+def _fixed_results(ops: Sequence[Op]) -> dict[Value, QuantParams]:
+    fixed = {}
+    for op in ops:
+        rule = OP_DEFS[op.opcode].quant
+        if rule.fixed is not None:
+            fixed.update((r, QuantParams.per_tensor(*rule.fixed.int8)) for r in op.results)
+    return fixed
+
+
+def _flowing(op: Op) -> list[Value]:
+    """The float operands and results that share one scale in a same-scale op, constants apart."""
+    definition = OP_DEFS[op.opcode]
+    operands = [op.operand(i) for i in quantized_operands(op, definition)]
+    return [v for v in operands if not v.is_constant] + [r for r in op.results if r.dtype is DType.FLOAT32]
+
+
+def _groups(ops: Sequence[Op], fixed: Mapping[Value, QuantParams]) -> dict[Value, tuple[Value, ...]]:
+    """Values that share a scale. A prescribed range joins only a group all of whose sources have that very range."""
+    moving = [op for op in ops if moves_data(op)]
+    everything = _joined(moving, set())
+    apart = set()
+    for members in everything:
+        sources = [v for v in members if v.producer is None or not moves_data(v.producer)]
+        prescribed = [v for v in sources if v in fixed]
+        uniform = len(prescribed) == len(sources) and len({fixed[v] for v in prescribed}) == 1
+        constants = any(_constant_operands(v.producer) for v in members if v.producer is not None and moves_data(v.producer))
+        if prescribed and (constants or not uniform):
+            apart.update(prescribed)
+    return {value: members for members in _joined(moving, apart) for value in members}
+
+
+def _joined(moving: Sequence[Op], apart: set[Value]) -> list[tuple[Value, ...]]:
+    union: UnionFind[Value] = UnionFind()
+    order: dict[Value, None] = {}
+    for op in moving:
+        values = [v for v in _flowing(op) if v not in apart]
+        order.update(dict.fromkeys(values))
+        for value in values[1:]:
+            union.join(values[0], value)
+    members: dict[Value, list[Value]] = defaultdict(list)
+    for value in order:
+        members[union.find(value)].append(value)
+    return [tuple(group) for group in members.values()]
+
+
+def _constant_operands(op: Op) -> list[int]:
+    return [i for i in quantized_operands(op, OP_DEFS[op.opcode]) if op.operand(i).is_constant and not saturates(op, i)]
+
+
+def _sources(graph: Graph, ops: Sequence[Op], fixed: Mapping[Value, QuantParams]) -> tuple[Value, ...]:
+    found: dict[Value, None] = {}
+    for op in ops:
+        flowing = [op.operand(i) for i in quantized_operands(op, OP_DEFS[op.opcode])]
+        for value in [*(v for v in flowing if not v.is_constant), *op.results]:
+            producer = value.producer
+            derived = producer is not None and producer in ops_set(ops) and moves_data(producer)
+            if value.dtype is DType.FLOAT32 and value not in fixed and not derived:
+                found[value] = None
+    return tuple(found)
+
+
+def ops_set(ops: Sequence[Op]) -> set[Op]:
+    """The ops as a set."""
+    return set(ops)
+
+
+def _activation_params(
+    layout_: Layout, ranges: Mapping[Value, Range], given: Mapping[Value, QuantParams]
+) -> dict[Value, QuantParams]:
+    chosen: dict[Value, QuantParams] = {}
+    missing: list[Value] = []
+    for value in _activations(layout_):
+        if value in chosen:
+            continue
+        group = layout_.group_of(value)
+        quant = _group_params(group, layout_, ranges, given)
+        if quant is None:
+            missing.append(value)
+            continue
+        chosen.update((member, quant) for member in group)
+    if missing:
+        named = ", ".join(f"'{v.name}'" for v in missing[:5]) + (" …" if len(missing) > 5 else "")
+        raise QuantizationError(
+            f"quantizing to int8 activations: {len(missing)} tensors have no range ({named}); static schemes need real "
+            "samples: give some with --calibration, or choose a scheme without activations (fp16, w8)"
+        )
+    return chosen
+
+
+def _activations(layout_: Layout) -> list[Value]:
+    found: dict[Value, None] = {}
+    for op in layout_.int8_ops:
+        operands = [op.operand(i) for i in quantized_operands(op, OP_DEFS[op.opcode])]
+        found.update((v, None) for v in operands if not v.is_constant)
+        found.update((r, None) for r in op.results if r.dtype is DType.FLOAT32)
+    return list(found)
+
+
+def _group_params(
+    group: Sequence[Value], layout_: Layout, ranges: Mapping[Value, Range], given: Mapping[Value, QuantParams]
+) -> QuantParams | None:
+    prescribed = {layout_.fixed[v] for v in group if v in layout_.fixed}
+    if prescribed:
+        return prescribed.pop()  # one only: `_groups` keeps others apart
+    handed = list(dict.fromkeys(given[v] for v in group if v in given))
+    if len(handed) == 1:
+        return handed[0]
+    parts = [represented_range(quant) for quant in handed]
+    parts += [ranges[v] for v in group if v in ranges and v not in given]
+    if not parts:
+        return None
+    for value in group:
+        if value.producer is not None and value.producer in layout_.int8_ops and moves_data(value.producer):
+            parts += [_range_of(value.producer.operand(i)) for i in _constant_operands(value.producer)]
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = whole.union(part)
+    return activation_params(whole)
+
+
+def _range_of(constant: Value) -> Range:
+    data = constant.array()
+    return Range(float(data.min(initial=np.inf)), float(data.max(initial=-np.inf))) if data.size else Range(0.0, 0.0)
+
+
+def _plan_operands(
+    op: Op, definition: OpDef, target: Target, chosen: Mapping[Value, QuantParams], out: dict[tuple[Op, int], OperandPlan]
+) -> None:
+    shared = chosen[op.results[0]] if definition.quant.same_scale and op.results[0] in chosen else None
+    for index in quantized_operands(op, definition):
+        value, role = op.operand(index), definition.role(index)
+        if role is not Role.ACTIVATION:
+            continue
+        if shared is not None:
+            quant = shared
+        else:
+            quant = activation_params(_range_of(value)) if value.is_constant else chosen[value]
+        out[op, index] = OperandPlan(DType.INT8, quant, role)
+    _plan_weights(op, definition, target, out)
+
+
+def _plan_weights(op: Op, definition: OpDef, target: Target, out: dict[tuple[Op, int], OperandPlan]) -> None:
+    indices = quantized_operands(op, definition)
+    weights = [i for i in indices if definition.role(i) is Role.WEIGHT]
+    biases = [i for i in indices if definition.role(i) is Role.BIAS]
+    inputs = [i for i in indices if definition.role(i) is Role.ACTIVATION]
+    for index in weights:
+        weight = op.operand(index).array()
+        bias = op.operand(biases[0]).array() if biases else None
+        input_quant = out[op, inputs[0]].quant
+        quant = weight_params(weight, weight_axis(op, definition, target), bias, input_quant.scale[0])
+        out[op, index] = OperandPlan(DType.INT8, quant, Role.WEIGHT)
+        for position in biases:
+            out[op, position] = OperandPlan(DType.INT32, bias_params(input_quant, quant), Role.BIAS)
+
+
+def weight_axis(op: Op, definition: OpDef, target: Target) -> int | None:
+    """The axis of per-channel weight scales for an op on a target, None where its weights have one scale."""
+    granularity = target.weights_granularity
+    per_channel = granularity.get(op.opcode, granularity.get("default", "per_tensor")) == "per_channel"
+    return definition.quant.weight_axis if per_channel else None
+
+
+def _notes(layout_: Layout) -> tuple[str, ...]:
+    if not layout_.float_ops:
+        return ()
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for op, reason in layout_.float_ops.items():
+        by_reason[reason].append(op.describe())
+    return tuple(
+        f"{len(ops)} ops stay in float ({', '.join(ops[:4])}{' …' if len(ops) > 4 else ''}): {reason}"
+        for reason, ops in by_reason.items()
+    )
