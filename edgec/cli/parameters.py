@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgec.errors import ImportFailure, ProfileError
-from edgec.target.budget import Budget, load_budget, parse_budget
+
+if TYPE_CHECKING:
+    from edgec.target.budget import Budget
 
 Model = Annotated[Path, typer.Argument(help="The model: .onnx or .tflite.", show_default=False)]
 DeviceName = Annotated[
@@ -36,6 +38,8 @@ KernelLibrary = Annotated[
 
 def read_budget(text: str | None, file: Path | None) -> Budget:
     """The budget of --budget or --budget-file; raises ProfileError where both are given."""
+    from edgec.target.budget import Budget, load_budget, parse_budget
+
     if text is not None and file is not None:
         raise ProfileError("Reading the budget: --budget and --budget-file are both given; keep one.")
     if file is not None:

@@ -31,6 +31,7 @@ _KEEPS_RANGE = {
     "split", "split_v", "transpose", "resize_nearest_neighbor",
 }  # fmt: skip
 _MARGIN = 1e-4  # of the sum of magnitudes: far above float32 rounding and above the 31-bit multipliers of the kernels
+_TIE = 1e-3  # limits divided by the scale this close to a half may be rounded either way
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +56,7 @@ def analyse_ranges(graph: Graph, coupling: Coupling) -> ChannelFacts:
     for value in graph.inputs:
         _set_unknown(facts, value)
     for op in graph.ops:
-        if op.opcode in WEIGHTED and (op, 1) in coupling.slices and op.operand(0) is not None:
+        if op.opcode in WEIGHTED and (op, 1) in coupling.slices:
             _weighted(facts, op)
         else:
             for result in op.results:
@@ -81,10 +82,10 @@ def stored_limits(value: Value, activation: str) -> tuple[float, float]:
     if value.quant is None or not value.quant.scale[0]:
         return low, high
     scale, zero = value.quant.scale[0], value.quant.zero_point[0]
-    if math.isfinite(real_low):
-        low = max(low, zero + round(real_low / scale))
+    if math.isfinite(real_low):  # kernels round to nearest; a tie is taken outwards
+        low = max(low, zero + math.ceil(real_low / scale - 0.5 - _TIE))
     if math.isfinite(real_high):
-        high = min(high, zero + round(real_high / scale))
+        high = min(high, zero + math.floor(real_high / scale + 0.5 + _TIE))
     return low, high
 
 
@@ -126,10 +127,10 @@ def _weighted(facts: ChannelFacts, op: Op) -> None:
     activation = op.attributes.get("fused_activation_function", "NONE") or "NONE"
     _set_unknown(facts, op.result, activation)
     columns = _columns(op, x)
-    if x not in facts.fixed or is_hybrid(op) and facts.fixed[x].any():
+    if x not in facts.fixed:
         return
-    reads_moving = ((columns.weights != 0).any(axis=2) & ~facts.fixed[x][columns.positions]).any(axis=1)
-    facts.fixed[op.result] = ~reads_moving
+    moving = np.ones_like(facts.fixed[x]) if is_hybrid(op) else ~facts.fixed[x]
+    facts.fixed[op.result] = ~((columns.weights != 0).any(axis=2) & moving[columns.positions]).any(axis=1)
     if not is_hybrid(op) and op.opcode != "transpose_conv":
         _clamped(facts, op, x, columns)
 
@@ -172,19 +173,19 @@ def _clamped(facts: ChannelFacts, op: Op, x: Value, columns: _Columns) -> None:
     bias = np.zeros(()) if bias_value is None else bias_value.array().reshape(-1).astype(np.float64)
     slack = _MARGIN * (np.abs(bias) + np.maximum(np.abs(top), np.abs(bottom))) * multiplier
     top, bottom = (top + bias) * multiplier + zero_point(result), (bottom + bias) * multiplier + zero_point(result)
-    top, bottom = top + np.nan_to_num(slack, nan=math.inf), bottom - np.nan_to_num(slack, nan=math.inf)
+    slack = np.where(np.isnan(slack), math.inf, slack)  # an infinite range times a scale of zero
+    top, bottom = top + slack, bottom - slack
     least, most = facts.ranges[result].low, facts.ranges[result].high
     facts.fixed[result] = facts.fixed[result] | (top <= least) | (bottom >= most)
     rounding = 0.0 if result.dtype.is_float else 1.0
-    facts.ranges[result] = Range(
-        np.clip(bottom - rounding, least, most), np.clip(top + rounding, least, most)
-    )
+    facts.ranges[result] = Range(np.clip(bottom - rounding, least, most), np.clip(top + rounding, least, most))
 
 
 def _times(weights: np.ndarray, bound: np.ndarray) -> np.ndarray:
     """Products in which a zero weight makes an infinite bound harmless."""
     bound = np.broadcast_to(bound, weights.shape)
-    return np.multiply(weights, bound, out=np.zeros(weights.shape), where=weights != 0)
+    products: np.ndarray = np.multiply(weights, bound, out=np.zeros(weights.shape), where=weights != 0)
+    return products
 
 
 def _multiplier(op: Op, x: Value) -> np.ndarray | None:
@@ -196,4 +197,7 @@ def _multiplier(op: Op, x: Value) -> np.ndarray | None:
         return None
     if x.dtype.is_float or result.dtype.is_float:
         return None
-    return np.array(weight.quant.scale) * x.quant.scale[0] / result.quant.scale[0]
+    scales = np.array(weight.quant.scale)
+    if scales.size not in (1, result.shape[-1]):
+        return None
+    return np.asarray(scales * x.quant.scale[0] / result.quant.scale[0])

@@ -145,14 +145,19 @@ def _elementwise(space: ChannelSpace, op: Op) -> None:
     if labels is None:
         space.freeze_op(op, f"{op.describe()} makes its channels by broadcasting")
         return
-    for index, operand in enumerate(op.operands):
-        if operand is None or not operand.is_constant or width(operand) in (0, 1):
-            continue
-        if not _plain_constant(operand):
-            space.freeze(labels, f"'{operand.name}' is not a plain constant")
-        space.slice_constant(op, index, operand.type.rank - 1, labels)
+    for index, constant in enumerate(op.operands):
+        if constant is not None and constant.is_constant and width(constant) == channels:
+            _slice_last(space, op, index, labels)
     known = all(flow.positions.size == channels for flow in flows)  # a computed scalar belongs to no channel
     space.hand_on(result, labels, flows if known else [])
+
+
+def _slice_last(space: ChannelSpace, op: Op, index: int, labels: Labels) -> None:
+    """A constant with one position a channel along its last axis."""
+    constant = op.operand(index)
+    if not _plain_constant(constant):
+        space.freeze(labels, f"'{constant.name}' is not a plain constant")
+    space.slice_constant(op, index, constant.type.rank - 1, labels)
 
 
 def _pad(space: ChannelSpace, op: Op) -> None:
@@ -235,7 +240,7 @@ def _concatenation(space: ChannelSpace, op: Op) -> None:
         space.unite(labels, space.of(part))
     for index, part in enumerate(parts):
         if part.is_constant:
-            space.slice_constant(op, index, rank - 1, labels)
+            _slice_last(space, op, index, labels)
     space.hand_on(op.result, labels, [Flow(part, np.arange(width(part))) for part in parts])
 
 

@@ -70,8 +70,7 @@ def _solved(space: ChannelSpace) -> Coupling:
         for label in np.unique(root[labels]).tolist():
             frozen.setdefault(label, reason)
     reads = tuple(
-        Read(r.op, r.operand, r.weight, r.bias, r.in_axis, r.out_axis, root[r.labels], r.positions)
-        for r in space.reads
+        Read(r.op, r.operand, r.weight, r.bias, r.in_axis, r.out_axis, root[r.labels], r.positions) for r in space.reads
     )
     return Coupling(
         space.count,

@@ -18,7 +18,7 @@ def centred(weight: Value) -> np.ndarray:
         return whole
     zero_points = np.array(weight.quant.zero_point, np.int64)
     if weight.quant.axis is None or zero_points.size == 1:
-        return whole - zero_points[0]
+        return np.asarray(whole - zero_points[0])
     shape = [1] * whole.ndim
     shape[weight.quant.axis] = zero_points.size
     return np.asarray(whole - zero_points.reshape(shape))

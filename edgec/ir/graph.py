@@ -130,6 +130,9 @@ class Op:
         intermediates: Sequence[Value] = (),
         extra: Mapping[str, Any] | None = None,
     ) -> None:
+        produced = next((r for i, r in enumerate(results) if r.producer is not None or r in results[:i]), None)
+        if produced is not None:
+            raise ValueError(f"value '{produced.name}' already has a producer")
         self.opcode = opcode
         self.name = name
         self.source = source
@@ -146,8 +149,6 @@ class Op:
             if operand is not None:
                 operand._uses[self, index] = None
         for result in self._results:
-            if result.producer is not None:
-                raise ValueError(f"value '{result.name}' already has a producer")
             result.producer = self
 
     @property
@@ -295,15 +296,18 @@ class Graph:
         return self._link(op, self._last, None)
 
     def insert_before(self, anchor: Op, op: Op) -> Op:
-        """Add an op right before `anchor`."""
+        """Add an op right before `anchor`; raises ValueError where `anchor` is not in this graph."""
+        self._require_own(anchor)
         return self._link(op, anchor._previous, anchor)
 
     def insert_after(self, anchor: Op, op: Op) -> Op:
-        """Add an op right after `anchor`."""
+        """Add an op right after `anchor`; raises ValueError where `anchor` is not in this graph."""
+        self._require_own(anchor)
         return self._link(op, anchor, anchor._next)
 
     def move_before(self, anchor: Op, op: Op) -> None:
         """Move an op of this graph right before `anchor`."""
+        self._require_own(anchor)
         if op is anchor:
             return
         self._unlink(op)
@@ -313,8 +317,9 @@ class Graph:
         """Remove an op whose results nobody uses.
 
         Raises:
-            ValueError: a result is still used.
+            ValueError: a result is still used, or the op is not in this graph.
         """
+        self._require_own(op)
         for result in op.results:
             if result.use_count:
                 raise ValueError(f"cannot erase {op.describe()}: its result '{result.name}' is still used")
@@ -365,9 +370,12 @@ class Graph:
         self._count += 1
         return op
 
-    def _unlink(self, op: Op) -> None:
+    def _require_own(self, op: Op) -> None:
         if op.graph is not self:
             raise ValueError(f"{op.describe()} is not in graph '{self.name}'")
+
+    def _unlink(self, op: Op) -> None:
+        self._require_own(op)
         if op._previous is None:
             self._first = op._next
         else:
@@ -438,8 +446,9 @@ class Module:
     """A model: the main graph first, then the graphs its control flow refers to by index.
 
     `metadata` maps names to raw bytes. `input_layout` and `output_layout` name the inputs and outputs of the main graph
-    whose axes stand in another order than in the source model: ours = transpose(source's, permutation). `extra` keeps fields of the source file that edgec has no use for. `notes` collects
-    what the user should know of what was done to the model.
+    whose axes stand in another order than in the source model: ours = transpose(source's, permutation). `extra` keeps
+    fields of the source file that edgec has no use for. `notes` collects what the user should know of what was done to
+    the model.
     """
 
     graphs: list[Graph] = field(default_factory=lambda: [Graph()])

@@ -20,7 +20,7 @@ from edgec.schema.defaults import default_attributes
 _JSON = json.JSONDecoder()
 _SPACE = re.compile(r"(?:\s|//[^\n]*)*")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
-_NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 def parse_module(text: str, op_defs: OpRegistry) -> Module:
@@ -57,14 +57,13 @@ class _Parser:
 
     def expect(self, token: str) -> None:
         if not self.accept(token):
-            found = self.text[self.at : self.at + 20].split("\n")[0]
-            raise self.fail(f"expected '{token}', found '{found}'")
+            raise self.fail(f"expected '{token}', found '{self.rest()}'")
 
     def word(self) -> str:
         self.skip()
         match = _WORD.match(self.text, self.at)
         if match is None:
-            raise self.fail(f"expected a name, found '{self.text[self.at : self.at + 20]}'")
+            raise self.fail(f"expected a name, found '{self.rest()}'")
         self.at = match.end()
         return match.group()
 
@@ -82,28 +81,58 @@ class _Parser:
             value, self.at = _JSON.raw_decode(self.text, self.at)
         except json.JSONDecodeError as error:
             raise self.fail(f"expected a JSON value ({error.msg})") from error
+        except RecursionError as error:
+            raise self.fail("a JSON value is nested too deeply") from error
         return value
+
+    def value(self) -> Any:
+        """A JSON value with its tagged objects decoded and lists as tuples."""
+        tree = self.json()
+        try:
+            return from_json(tree)
+        except (ValueError, TypeError, KeyError) as error:
+            raise self.fail(f"a tagged value cannot be read ({error})") from error
+
+    def text_value(self) -> str:
+        tree = self.json()
+        if not isinstance(tree, str):
+            raise self.fail(f"expected a string, found {json.dumps(tree)[:40]}")
+        return tree
+
+    def integers(self) -> tuple[int, ...]:
+        tree = self.json()
+        if not isinstance(tree, list) or not all(type(v) is int for v in tree):
+            raise self.fail(f"expected a list of integers, found {json.dumps(tree)[:40]}")
+        return tuple(tree)
 
     def name(self) -> str:
         self.skip()
-        return str(self.json()) if self.text.startswith('"', self.at) else self.word()
+        return self.text_value() if self.text.startswith('"', self.at) else self.word()
+
+    def number(self) -> int:
+        self.skip()
+        match = _NUMBER.match(self.text, self.at)
+        if match is None:
+            raise self.fail(f"expected a number, found '{self.rest()}'")
+        self.at = match.end()
+        return int(match.group())
+
+    def rest(self) -> str:
+        """The next few characters, for messages."""
+        return self.text[self.at : self.at + 20].split("\n")[0]
 
     def value_id(self) -> tuple[str, str]:
         """(id, name) of a value."""
         self.skip()
         sigil = self.text[self.at : self.at + 1]
         if sigil not in ("%", "$"):
-            raise self.fail(f"expected a value, found '{self.text[self.at : self.at + 20]}'")
+            raise self.fail(f"expected a value, found '{self.rest()}'")
         self.at += 1
         name = self.name()
         suffix = ""
         if self.text.startswith("#", self.at):
             self.at += 1
-            match = _NUMBER.match(self.text, self.at)
-            if match is None:
-                raise self.fail("expected a number after '#'")
-            suffix = match.group()
-            self.at = match.end()
+            suffix = str(self.number())
         return f"{sigil}{name}#{suffix}", name
 
     # -- types -------------------------------------------------------------------------------------------------------
@@ -114,16 +143,23 @@ class _Parser:
             dtype = DType(word)
         except ValueError:
             raise self.fail(f"there is no element type '{word}'") from None
-        shape = tuple(self.json())
-        signature = tuple(self.json()) if self.accept_word("signature") else None
+        shape = self.integers()
+        signature = self.integers() if self.accept_word("signature") else None
         quant = self.quant() if self.accept_word("quant") else None
         try:
             return TensorType(shape, dtype, quant, signature)
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise self.fail(str(error)) from error
 
     def quant(self) -> QuantParams:
         tree = self.json()
+        try:
+            return self._quant(tree)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            what = f"it has no {error}" if isinstance(error, KeyError) else error
+            raise self.fail(f"the quantization cannot be read ({what})") from error
+
+    def _quant(self, tree: Any) -> QuantParams:
         minimum, maximum = from_json(tree.get("range", [[], []]))
         axis = tree.get("axis")
         if axis is None:
@@ -139,8 +175,8 @@ class _Parser:
         module = Module([])
         if not self.accept_word("module"):
             module.graphs.append(self.graph())
-            return module
-        module.name = str(self.json())
+            return self._ended(module)
+        module.name = self.text_value()
         self.expect("{")
         while not self.accept("}"):
             self.skip()
@@ -149,16 +185,35 @@ class _Parser:
                 continue
             word = self.word()
             if word == "description":
-                module.description = str(self.json())
+                module.description = self.text_value()
             elif word == "signature":
-                key, tree = self.json(), from_json(self.json())
-                module.signatures.append(Signature(key, tree["graph"], tree["inputs"], tree["outputs"]))
+                module.signatures.append(self.signature())
             elif word == "metadata":
-                key = str(self.json())
-                module.metadata[key] = from_json(self.json())
+                self.metadata(module)
             else:
-                raise self.fail(f"expected graph, signature or metadata, found '{word}'")
+                raise self.fail(f"expected description, graph, signature or metadata, found '{word}'")
+        return self._ended(module)
+
+    def _ended(self, module: Module) -> Module:
+        self.skip()
+        if self.at < len(self.text):
+            raise self.fail(f"expected the end of the text, found '{self.rest()}'")
         return module
+
+    def signature(self) -> Signature:
+        key, tree = self.text_value(), self.value()
+        try:
+            sides = [tuple((str(name), int(at)) for name, at in tree[side]) for side in ("inputs", "outputs")]
+            return Signature(key, int(tree["graph"]), sides[0], sides[1])
+        except (ValueError, TypeError, KeyError) as error:
+            form = '{"graph": 0, "inputs": [["name", 0]], "outputs": [["name", 0]]}'
+            raise self.fail(f"signature '{key}' must have the form {form}") from error
+
+    def metadata(self, module: Module) -> None:
+        key, data = self.text_value(), self.value()
+        if not isinstance(data, bytes):
+            raise self.fail(f"metadata '{key}' must be bytes: {{\"$bytes\": \"base64\"}}")
+        module.metadata[key] = data
 
     def graph(self) -> Graph:
         if not self.accept_word("graph"):
@@ -170,7 +225,7 @@ class _Parser:
         while not self.accept(")"):
             key, name = self.value_id()
             self.expect(":")
-            values[key] = graph.add_input(name, self.type())
+            self.define(values, key, graph.add_input(name, self.type()))
             self.accept(",")
         self.expect("{")
         while not self.accept_word("return"):
@@ -181,6 +236,11 @@ class _Parser:
             self.accept(",")
         graph.outputs = outputs
         return graph
+
+    def define(self, values: dict[str, Value], key: str, value: Value) -> None:
+        if key in values:
+            raise self.fail(f"value '{value.name}' is defined twice")
+        values[key] = value
 
     def use(self, values: dict[str, Value]) -> Value:
         key, name = self.value_id()
@@ -199,7 +259,7 @@ class _Parser:
         word = self.word()
         if word in ("constant", "variable", "tensor") and len(ids) == 1:
             key, name = ids[0]
-            values[key] = self.leaf(word, name)
+            self.define(values, key, self.leaf(word, name))
             return
         self.op(graph, word, ids, values)
 
@@ -210,9 +270,11 @@ class _Parser:
         if self.accept_word("elided"):
             raise self.fail(f"the data of '{name}' was left out of this text")
         if self.accept_word("sparse"):
-            sparsity, data = from_json(self.json())
-            return Value(name, type_, data, sparsity=sparsity)
-        return Value(name, type_, self.constant(type_, from_json(self.json()), name))
+            sparse = self.value()
+            if not (isinstance(sparse, tuple) and len(sparse) == 2 and isinstance(sparse[1], np.ndarray)):
+                raise self.fail(f"the sparse data of '{name}' must be a list of its sparsity and its bytes")
+            return Value(name, type_, sparse[1], sparsity=sparse[0])
+        return Value(name, type_, self.constant(type_, self.value(), name))
 
     def constant(self, type_: TensorType, data: Any, name: str) -> np.ndarray:
         if isinstance(data, np.ndarray):
@@ -223,7 +285,7 @@ class _Parser:
             else:
                 array = np.array(data, type_.dtype.numpy)
             return array.reshape(type_.shape)
-        except ValueError as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise self.fail(f"the data of '{name}' does not fit {type_} ({error})") from error
 
     def op(self, graph: Graph, opcode: str, ids: list[tuple[str, str]], values: dict[str, Value]) -> None:
@@ -238,7 +300,7 @@ class _Parser:
             while not self.accept("}"):
                 key = self.word()
                 self.expect("=")
-                attributes[key] = from_json(self.json())
+                attributes[key] = self.value()
                 self.accept(",")
         types = self._result_types(len(ids))
         results = [Value(name, type_) for (_, name), type_ in zip(ids, types)]
@@ -248,14 +310,15 @@ class _Parser:
             while not self.accept(")"):
                 intermediates.append(self.use(values))
                 self.accept(",")
-        version = int(self.json()) if self.accept_word("version") else None
-        name = str(self.json()) if self.accept_word("name") else (ids[0][1] if ids else "")
-        source = str(self.json()) if self.accept_word("from") else ""
+        version = self.number() if self.accept_word("version") else None
+        name = self.text_value() if self.accept_word("name") else (ids[0][1] if ids else "")
+        source = self.text_value() if self.accept_word("from") else ""
         graph.append(
             Op(opcode, operands, results, attributes, name=name, source=source, version=version,
                intermediates=intermediates)
         )  # fmt: skip
-        values.update({key: value for (key, _), value in zip(ids, results)})
+        for (key, _), value in zip(ids, results):
+            self.define(values, key, value)
 
     def _result_types(self, count: int) -> list[TensorType]:
         if not count:

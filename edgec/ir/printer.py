@@ -9,8 +9,8 @@
     }
 
 Attributes equal to the schema's defaults are left out. Graphs, signatures and metadata are printed whole, so parsing gives
-the same module back, save for the `extra` fields that only a `.tflite` file carries; with `elide_above`, larger constants
-are shown by a digest, for reading only.
+the same module back, save for what only a `.tflite` file carries: the `extra` fields, the order of its tensors and those
+that nothing uses. With `elide_above`, larger constants are shown by a digest, for reading only.
 """
 
 from __future__ import annotations
@@ -95,9 +95,11 @@ class _GraphPrinter:
             return f"sparse {json.dumps([to_json(value.sparsity), to_json(data)])}"
         if self.elide_above is not None and data.size > self.elide_above:
             return f"elided {_quote(blake2b(np.ascontiguousarray(data), digest_size=8).hexdigest())}"
-        if data.size <= INLINE_ELEMENTS and not value.dtype.is_opaque:
+        if value.dtype.is_opaque:
+            return json.dumps(to_json(data))
+        if data.size <= INLINE_ELEMENTS and data.dtype.kind != "c" and not np.isnan(data).any():
             return json.dumps(to_json(data.reshape(-1).tolist()))
-        return json.dumps(to_json(data)["$array"][2]) if not value.dtype.is_opaque else json.dumps(to_json(data))
+        return json.dumps(to_json(data)["$array"][2])  # the bytes: NaNs keep their bits
 
     def _op(self, op: Op) -> str:
         results = ", ".join(self._id(v) for v in op.results)

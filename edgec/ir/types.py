@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from edgec.ir.dtype import DType
 
 MAX_DIMENSION = 2**31 - 1
+MAX_RANK = 32  # what every supported numpy can hold; kernels stop at 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class QuantParams:
             raise ValueError(f"{len(self.scale)} scales but no axis")
         if not all(math.isfinite(s) and s >= 0 for s in self.scale):
             raise ValueError("scales must be finite and not negative")
+        if not all(-(2**63) <= z < 2**63 for z in self.zero_point):
+            raise ValueError("zero points must fit into 64 bits")
 
     @classmethod
     def per_tensor(cls, scale: float, zero_point: int = 0) -> QuantParams:
@@ -67,11 +70,15 @@ class TensorType:
     signature: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        if len(self.shape) > MAX_RANK:
+            raise ValueError(f"a shape of {len(self.shape)} dimensions, at most {MAX_RANK} are possible")
         for size in self.shape:
             if not 0 <= size <= MAX_DIMENSION:
                 raise ValueError(f"dimension {size} of shape {list(self.shape)} is outside 0..{MAX_DIMENSION}")
         if self.signature is not None and len(self.signature) != len(self.shape):
             raise ValueError(f"shape signature {list(self.signature)} does not fit shape {list(self.shape)}")
+        if self.signature is not None and not all(-1 <= size <= MAX_DIMENSION for size in self.signature):
+            raise ValueError(f"shape signature {list(self.signature)} holds sizes outside -1..{MAX_DIMENSION}")
         quant = self.quant
         if quant is None or quant.axis is None:
             return

@@ -9,11 +9,11 @@ import numpy as np
 from edgec.ir.dtype import DType
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.op_def import Role
-from edgec.ir.types import QuantParams
-from edgec.ops import build, verify
+from edgec.ir.types import QuantParams, TensorType
+from edgec.ops import OP_DEFS, build, verify
 from edgec.quant.clone import Clone, clone_module
 from edgec.quant.plan import OperandPlan, QuantPlan
-from edgec.quant.scheme import quantize_array
+from edgec.quant.scheme import bias_params, quantize_array
 
 INT8_SUFFIX = "_int8"
 
@@ -37,6 +37,7 @@ class _Rewrite:
         self.int8_ops = {clone.ops[op] for op in plan.quantized_ops}
         self.operands = {(clone.ops[op], index): what for (op, index), what in plan.operands.items()}
         self.results = {clone.values[value]: quant for value, quant in plan.results.items()}
+        self.shifts = {clone.ops[op]: shift for op, shift in plan.bias_shifts.items()}
         self.converted: dict[tuple[Value, QuantParams | None], Value] = {}
         self.constants: dict[tuple[int, DType, QuantParams], Value] = {}
 
@@ -56,6 +57,8 @@ class _Rewrite:
             value.type = value.type.with_dtype(DType.INT8, self.results[value])
 
     def _quantize_op(self, op: Op) -> None:
+        if op in self.shifts:
+            self._shift_bias(op)
         for index, value in enumerate(op.operands):
             what = self.operands.get((op, index))
             if what is None or value is None:
@@ -68,6 +71,25 @@ class _Rewrite:
             if result.dtype is DType.FLOAT32:
                 self._make_int8(result)
         op.version = None  # that of the float file says nothing about the integer form
+
+    def _shift_bias(self, op: Op) -> None:
+        definition = OP_DEFS[op.opcode]
+        position = next(i for i, o in enumerate(definition.operands) if o.role is Role.BIAS)
+        bias = op.optional_operand(position)
+        shifted = self.shifts[op].astype(np.float32) + (0 if bias is None else bias.array())
+        name = bias.name if bias is not None else f"{op.name}_bias"
+        constant = Value(name, TensorType(shifted.shape, DType.FLOAT32), shifted)
+        if position < len(op.operands):
+            op.set_operand(position, constant)
+        else:
+            op.set_operands([*op.operands, *[None] * (position - len(op.operands)), constant])
+        if (op, position) not in self.operands:
+            [x] = [w.quant for (o, _), w in self._of(op) if w.role is Role.ACTIVATION]
+            [weight] = [w.quant for (o, _), w in self._of(op) if w.role is Role.WEIGHT]
+            self.operands[op, position] = OperandPlan(DType.INT32, bias_params(x, weight), Role.BIAS)
+
+    def _of(self, op: Op) -> list[tuple[tuple[Op, int], OperandPlan]]:
+        return [((op, i), self.operands[op, i]) for i in range(len(op.operands)) if (op, i) in self.operands]
 
     def _keep_float(self, op: Op) -> None:
         for index, value in enumerate(op.operands):
@@ -114,10 +136,3 @@ class _Rewrite:
                     value.name = name + INT8_SUFFIX
             outputs.append(self.converted[value, None] if quantized else value)
         self.graph.outputs = outputs
-
-
-def dequantized_weight(weight: np.ndarray, quant: QuantParams) -> np.ndarray:
-    """What an int8 weight stands for after rounding, in float32."""
-    from edgec.quant.scheme import dequantize_array
-
-    return dequantize_array(quantize_array(weight, DType.INT8, quant, narrow=True), quant)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,8 +19,6 @@ from edgec.quant.groups import UnionFind
 from edgec.quant.observers import Range
 from edgec.quant.scheme import activation_params, bias_params, represented_range, weight_params
 from edgec.target.target import Target
-
-BIAS_AND_MOVE = (Role.ACTIVATION,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,8 @@ class QuantPlan:
     output_dtype: DType
     method: str = ""
     samples: int = 0
-    notes: tuple[str, ...] = field(default=())
+    bias_shifts: Mapping[Op, np.ndarray] = field(default_factory=dict)  # float [channels], added to the op's bias
+    notes: tuple[str, ...] = ()
 
     @property
     def quantized_ops(self) -> list[Op]:
@@ -74,8 +73,9 @@ class Layout:
     int8_ops: tuple[Op, ...]
     float_ops: Mapping[Op, str]
     groups: Mapping[Value, tuple[Value, ...]]  # value → members, the value itself included
+    moving: frozenset[Op]  # those int8 ops that only move data: results take the scale of their operands
     fixed: Mapping[Value, QuantParams]  # results whose range TFLite prescribes
-    sources: tuple[Value, ...]  # the values whose ranges calibration must find
+    sources: tuple[Value, ...]  # the values whose ranges calibration finds
 
     def group_of(self, value: Value) -> tuple[Value, ...]:
         """The values that share scale and zero point with `value`."""
@@ -101,7 +101,8 @@ def layout(module: Module, target: Target, scheme: str = "w8a8") -> Layout:
     int8_ops = tuple(op for op in graph.ops if touches_float(op) and op not in reasons)
     fixed = _fixed_results(int8_ops)
     groups = _groups(int8_ops, fixed)
-    return Layout(graph, int8_ops, reasons, groups, fixed, _sources(graph, int8_ops, fixed))
+    moving = frozenset(op for op in int8_ops if moves_data(op))
+    return Layout(graph, int8_ops, reasons, groups, moving, fixed, _sources(int8_ops, moving, fixed))
 
 
 def make_plan(
@@ -109,6 +110,7 @@ def make_plan(
     target: Target,
     ranges: Mapping[Value, Range],
     given: Mapping[Value, QuantParams] | None = None,
+    given_weights: Mapping[Value, QuantParams] | None = None,
     *,
     scheme: str = "w8a8",
     method: str = "",
@@ -116,7 +118,8 @@ def make_plan(
 ) -> QuantPlan:
     """Choose scale and zero point for everything in int8.
 
-    `given` are parameters that hold whatever the ranges say (from a source model that was quantized already).
+    `given` and `given_weights` are int8 parameters that hold whatever ranges and weights say (from a source model that
+    was quantized already).
 
     Raises:
         QuantizationError: an activation has neither a range nor given parameters.
@@ -126,13 +129,14 @@ def make_plan(
     results: dict[Value, QuantParams] = {}
     for op in layout_.int8_ops:
         definition = OP_DEFS[op.opcode]
-        _plan_operands(op, definition, target, chosen, operands)
+        _plan_activations(op, definition, chosen, operands)
+        _plan_weights(op, definition, target, given_weights or {}, operands)
         results.update((r, chosen[r]) for r in op.results if r.dtype is DType.FLOAT32)
     io = target.io_dtype[scheme]
     input_dtype, output_dtype = DType(io.inputs[0]), DType(io.outputs[0])
     results.update((v, chosen[v]) for v in layout_.graph.inputs if v in chosen)
     return QuantPlan(
-        scheme, results, operands, layout_.float_ops, input_dtype, output_dtype, method, samples, _notes(layout_)
+        scheme, results, operands, layout_.float_ops, input_dtype, output_dtype, method, samples, notes=_notes(layout_)
     )
 
 
@@ -154,20 +158,18 @@ def _flowing(op: Op) -> list[Value]:
 
 def _groups(ops: Sequence[Op], fixed: Mapping[Value, QuantParams]) -> dict[Value, tuple[Value, ...]]:
     """Values that share a scale. A prescribed range joins only a group all of whose sources have that very range."""
-    moving = [op for op in ops if moves_data(op)]
-    everything = _joined(moving, set())
-    apart = set()
-    for members in everything:
-        sources = [v for v in members if v.producer is None or not moves_data(v.producer)]
-        prescribed = [v for v in sources if v in fixed]
-        uniform = len(prescribed) == len(sources) and len({fixed[v] for v in prescribed}) == 1
-        constants = any(_constant_operands(v.producer) for v in members if v.producer is not None and moves_data(v.producer))
-        if prescribed and (constants or not uniform):
+    moving = {op: None for op in ops if moves_data(op)}
+    apart: set[Value] = set()
+    for members in _joined(moving, apart):
+        movers = [v.producer for v in members if v.producer in moving]
+        prescribed = [v for v in members if v in fixed]
+        uniform = len(prescribed) + len(movers) == len(members) and len({fixed[v] for v in prescribed}) == 1
+        if prescribed and not (uniform and not any(_constant_operands(op) for op in movers if op is not None)):
             apart.update(prescribed)
     return {value: members for members in _joined(moving, apart) for value in members}
 
 
-def _joined(moving: Sequence[Op], apart: set[Value]) -> list[tuple[Value, ...]]:
+def _joined(moving: Iterable[Op], apart: set[Value]) -> list[tuple[Value, ...]]:
     union: UnionFind[Value] = UnionFind()
     order: dict[Value, None] = {}
     for op in moving:
@@ -185,21 +187,14 @@ def _constant_operands(op: Op) -> list[int]:
     return [i for i in quantized_operands(op, OP_DEFS[op.opcode]) if op.operand(i).is_constant and not saturates(op, i)]
 
 
-def _sources(graph: Graph, ops: Sequence[Op], fixed: Mapping[Value, QuantParams]) -> tuple[Value, ...]:
+def _sources(ops: Sequence[Op], moving: frozenset[Op], fixed: Mapping[Value, QuantParams]) -> tuple[Value, ...]:
     found: dict[Value, None] = {}
     for op in ops:
         flowing = [op.operand(i) for i in quantized_operands(op, OP_DEFS[op.opcode])]
         for value in [*(v for v in flowing if not v.is_constant), *op.results]:
-            producer = value.producer
-            derived = producer is not None and producer in ops_set(ops) and moves_data(producer)
-            if value.dtype is DType.FLOAT32 and value not in fixed and not derived:
+            if value.dtype is DType.FLOAT32 and value not in fixed and value.producer not in moving:
                 found[value] = None
     return tuple(found)
-
-
-def ops_set(ops: Sequence[Op]) -> set[Op]:
-    """The ops as a set."""
-    return set(ops)
 
 
 def _activation_params(
@@ -245,11 +240,12 @@ def _group_params(
         return handed[0]
     parts = [represented_range(quant) for quant in handed]
     parts += [ranges[v] for v in group if v in ranges and v not in given]
-    if not parts:
+    for op in dict.fromkeys(v.producer for v in group):
+        if op is not None and op in layout_.moving:
+            parts += [_range_of(op.operand(i)) for i in _constant_operands(op)]
+    sources = [v for v in group if v.producer not in layout_.moving]
+    if not parts or not all(v in ranges or v in given for v in sources):
         return None
-    for value in group:
-        if value.producer is not None and value.producer in layout_.int8_ops and moves_data(value.producer):
-            parts += [_range_of(value.producer.operand(i)) for i in _constant_operands(value.producer)]
     whole = parts[0]
     for part in parts[1:]:
         whole = whole.union(part)
@@ -261,8 +257,8 @@ def _range_of(constant: Value) -> Range:
     return Range(float(data.min(initial=np.inf)), float(data.max(initial=-np.inf))) if data.size else Range(0.0, 0.0)
 
 
-def _plan_operands(
-    op: Op, definition: OpDef, target: Target, chosen: Mapping[Value, QuantParams], out: dict[tuple[Op, int], OperandPlan]
+def _plan_activations(
+    op: Op, definition: OpDef, chosen: Mapping[Value, QuantParams], out: dict[tuple[Op, int], OperandPlan]
 ) -> None:
     shared = chosen[op.results[0]] if definition.quant.same_scale and op.results[0] in chosen else None
     for index in quantized_operands(op, definition):
@@ -274,10 +270,15 @@ def _plan_operands(
         else:
             quant = activation_params(_range_of(value)) if value.is_constant else chosen[value]
         out[op, index] = OperandPlan(DType.INT8, quant, role)
-    _plan_weights(op, definition, target, out)
 
 
-def _plan_weights(op: Op, definition: OpDef, target: Target, out: dict[tuple[Op, int], OperandPlan]) -> None:
+def _plan_weights(
+    op: Op,
+    definition: OpDef,
+    target: Target,
+    given: Mapping[Value, QuantParams],
+    out: dict[tuple[Op, int], OperandPlan],
+) -> None:
     indices = quantized_operands(op, definition)
     weights = [i for i in indices if definition.role(i) is Role.WEIGHT]
     biases = [i for i in indices if definition.role(i) is Role.BIAS]
@@ -286,10 +287,21 @@ def _plan_weights(op: Op, definition: OpDef, target: Target, out: dict[tuple[Op,
         weight = op.operand(index).array()
         bias = op.operand(biases[0]).array() if biases else None
         input_quant = out[op, inputs[0]].quant
-        quant = weight_params(weight, weight_axis(op, definition, target), bias, input_quant.scale[0])
+        axis = weight_axis(op, definition, target)
+        stored = _fitting(given.get(op.operand(index)), weight, axis)
+        quant = stored or weight_params(weight, axis, bias, input_quant.scale[0])
         out[op, index] = OperandPlan(DType.INT8, quant, Role.WEIGHT)
         for position in biases:
             out[op, position] = OperandPlan(DType.INT32, bias_params(input_quant, quant), Role.BIAS)
+
+
+def _fitting(stored: QuantParams | None, weight: np.ndarray, axis: int | None) -> QuantParams | None:
+    """Parameters a weight came with, one scale spread over the channels where those are wanted; None if unfit."""
+    if stored is None or stored.axis == axis:
+        return stored
+    if stored.axis is None and axis is not None:
+        return QuantParams(stored.scale * weight.shape[axis], (0,) * weight.shape[axis], axis)
+    return None
 
 
 def weight_axis(op: Op, definition: OpDef, target: Target) -> int | None:

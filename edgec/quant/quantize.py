@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgec.errors import QuantizationError
-from edgec.ir.graph import Module
+from edgec.ir.graph import Module, Value
+from edgec.quant.algorithms.bias_correction import correctable, weight_error_shifts
 from edgec.quant.apply import apply_plan
-from edgec.quant.calibrate import Progress, calibrate
+from edgec.quant.calibrate import Progress, Ranges, calibrate
 from edgec.quant.options import QuantOptions
-from edgec.quant.plan import QuantPlan, layout, make_plan
+from edgec.quant.plan import Layout, QuantPlan, layout, make_plan
+from edgec.quant.stored import absorb_qdq, is_quantized, widened
 from edgec.target.target import Target
 
 FeedsSource = Callable[[], Iterable[Mapping[str, np.ndarray]]]
@@ -35,8 +37,54 @@ def quantize_module(
     options: QuantOptions = QuantOptions(),
     progress: Progress | None = None,
 ) -> QuantResult:
-    """Quantize a float module for a target; the module itself is not changed."""
-    shape = layout(module, target, scheme)
-    found = calibrate(module, feeds(), options.method, options.percentile, progress, values=shape.sources)
-    plan = make_plan(shape, target, found.by_value, scheme=scheme, method=found.method, samples=found.samples)
-    return QuantResult(apply_plan(module, plan).module, plan, plan.notes)
+    """Quantize a float module for a target; the module itself is not changed.
+
+    `feeds` yields the calibration samples from the start each time it is called: arrays by input name, in the graph's
+    layout, batch axis included. `progress` is called with the number of samples done. A module that computes on
+    integers already is returned as it is.
+
+    Raises:
+        QuantizationError: the target refuses the scheme or, running int8 only, some ops; a static scheme has no
+            calibration samples; or an activation is NaN or infinite.
+    """
+    refusal = target.scheme_refusal(scheme)
+    if refusal is not None:
+        raise QuantizationError(f"quantizing '{module.name}': {refusal}")
+    if is_quantized(module):
+        return QuantResult(module, None, ("the model arrived quantized; its integers are kept as they are",))
+    return _quantize_statically(module, scheme, target, feeds, options, progress)
+
+
+def _quantize_statically(
+    module: Module,
+    scheme: str,
+    target: Target,
+    feeds: FeedsSource | None,
+    options: QuantOptions,
+    progress: Progress | None,
+) -> QuantResult:
+    wide = widened(module)
+    given = absorb_qdq(wide.module)
+    shape = layout(wide.module, target, scheme)
+    unknown = [value for value in shape.sources if not any(v in given for v in shape.group_of(value))]
+    if unknown and feeds is None:
+        raise QuantizationError(
+            f"quantizing '{module.name}' to {scheme}: int8 activations need ranges measured on real samples, and there are "
+            "none; give some with --calibration, or choose a scheme that quantizes weights only (fp16, w8)"
+        )
+    inputs = _weighted_inputs(shape) if options.bias_correction and feeds is not None else []
+    found = Ranges({}, {}, 0, "given")
+    if feeds is not None and (unknown or inputs):
+        found = calibrate(
+            wide.module, feeds(), options.method, options.percentile, progress, values=shape.sources, means_of=inputs
+        )
+    plan = make_plan(
+        shape, target, found.by_value, given, wide.weights, scheme=scheme, method=found.method, samples=found.samples
+    )
+    if inputs:
+        plan = replace(plan, bias_shifts=weight_error_shifts(plan, found.means))
+    return QuantResult(apply_plan(wide.module, plan).module, plan, plan.notes)
+
+
+def _weighted_inputs(shape: Layout) -> list[Value]:
+    return list(dict.fromkeys(correctable(shape.int8_ops).values()))

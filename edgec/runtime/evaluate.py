@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgec.backends.tflite import serialize
+from edgec.errors import RuntimeFailure
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.runtime.litert import LiteRTSession
 
@@ -19,6 +20,10 @@ def evaluate(graph: Graph, feeds: Mapping[str, np.ndarray] | Sequence[np.ndarray
     Raises:
         RuntimeFailure: LiteRT refuses the graph or the feeds.
     """
+    if isinstance(feeds, Mapping):
+        missing = [v.name for v in graph.inputs if v.name not in feeds]
+        if missing:
+            raise RuntimeFailure(f"Running graph '{graph.name}': nothing is fed to its input '{missing[0]}'.")
     inputs = [feeds[v.name] for v in graph.inputs] if isinstance(feeds, Mapping) else list(feeds)
     return LiteRTSession(serialize(Module([graph])), xnnpack=False).run(inputs)
 
@@ -29,6 +34,8 @@ def evaluate_constants(ops: Sequence[Op]) -> dict[Value, np.ndarray]:
     Raises:
         RuntimeFailure: LiteRT refuses one of the ops.
     """
+    if not ops:
+        return {}
     graph = Graph("constants")
     copies: dict[Value, Value] = {}
     for op in ops:

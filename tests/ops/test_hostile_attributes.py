@@ -91,11 +91,11 @@ def test_ten_thousand_ops_are_inferred_in_a_moment() -> None:
         x = emit.emit("strided_slice", [x, zeros, ends, ones])
         x = emit.emit("concatenation", [x], axis=3)
     best = min(_seconds_to_infer(graph) for _ in range(5))
-    assert best < 0.2  # measured: 0.08 s on one core of a shared machine
+    assert best < 0.2  # measured: 0.08 s of processor time, which other work on the machine hardly changes
 
 
 def _seconds_to_infer(graph: Graph) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     for op in graph.ops:
         OP_DEFS[op.opcode].infer(op)
-    return time.perf_counter() - started
+    return time.process_time() - started

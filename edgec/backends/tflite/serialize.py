@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ class _ModuleWriter:
         self.module = module
         self.buffers: list[Tree] = [{"data": None}]  # buffer 0 is empty by convention
         self.buffer_of: dict[tuple[int, bytes], int] = {}
-        self.buffer_of_array: dict[int, int] = {}
+        self.buffer_of_array: dict[tuple[int, int], int] = {}  # by array and bits an element takes in the file
         self.codes: list[Tree] = []
         self.code_of: dict[tuple[str, str, int], int] = {}
 
@@ -71,17 +72,15 @@ class _ModuleWriter:
     def constant_buffer(self, value: Value) -> int:
         """The buffer that holds a constant; equal bytes are stored once."""
         data = value.array()
-        key = id(data)
+        key = (id(data), 8 if value.sparsity is not None else value.dtype.bits)
         if key not in self.buffer_of_array:
-            raw = pack(data, value.dtype) if 0 < value.dtype.bits < 8 and value.sparsity is None else _as_bytes(data)
+            raw = pack(data, value.dtype) if 0 < key[1] < 8 else _as_bytes(data)
             self.buffer_of_array[key] = self._shared_buffer(raw)
         return self.buffer_of_array[key]
 
     def _shared_buffer(self, raw: np.ndarray) -> int:
         if not raw.size:
             return self._add_buffer(raw)
-        from hashlib import blake2b
-
         key = (raw.size, blake2b(raw, digest_size=16).digest())
         if key not in self.buffer_of:
             self.buffer_of[key] = self._add_buffer(raw)
@@ -99,7 +98,10 @@ class _ModuleWriter:
     def code(self, builtin: str | int, custom_code: str, version: int) -> int:
         key = (str(builtin), custom_code, version)
         if key not in self.code_of:
-            number = enum_value("BuiltinOperator", builtin)
+            try:
+                number = enum_value("BuiltinOperator", builtin)
+            except KeyError as error:
+                raise ExportFailure(f"Writing an opaque op: TFLite has no builtin '{builtin}'.") from error
             self.code_of[key] = len(self.codes)
             self.codes.append(
                 {
@@ -164,9 +166,10 @@ class _GraphWriter:
 
     def _quantization(self, value: Value) -> Tree | None:
         quant, details = value.quant, value.extra.get("quant_details")
-        if quant is None and details is None:
+        lows, highs = value.extra.get("float_range", ((), ()))
+        if quant is None and details is None and not lows and not highs:
             return None
-        tree: Tree = {}
+        tree: Tree = {"min": _float_vector(lows), "max": _float_vector(highs)}
         if quant is not None:
             tree = {
                 "min": _float_vector(quant.minimum),

@@ -70,7 +70,7 @@ def power(node: Node, context: Translation) -> Value:
     """Pow; the usual constant exponents become cheaper ops, the exponent's type may differ from the base's."""
     base, exponent = node.input(0), node.input(1)
     if base.dtype.is_integer and exponent.dtype.is_float:
-        raise Refusal(f"a {base.dtype.value} base with a {exponent.dtype.value} exponent has no TFLite kernel")
+        raise Refusal(f"a base of {base.dtype.value} with exponents of {exponent.dtype.value} has no TFLite kernel")
     wide = computed_in(base.dtype, WIDE)
     x = context.cast(base, wide)
     if exponent.data is not None and exponent.type.elements == 1 and exponent.type.rank <= base.type.rank:
@@ -247,7 +247,7 @@ def bit_shift(node: Node, context: Translation) -> Value:
     """BitShift to the right; to the left by constants, as a product with powers of two."""
     x, shift = node.input(0), node.input(1)
     if node.attribute("direction", "") == "RIGHT":
-        computed_in(x.dtype, _BITS)
+        computed_in(x.dtype, (DType.UINT8, DType.UINT16, DType.UINT32))
         return context.emit("right_shift", [x, shift])
     if shift.data is None:
         raise Refusal("a left shift by a number computed at run time has no TFLite kernel")

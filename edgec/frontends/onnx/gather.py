@@ -114,7 +114,7 @@ def _scatter(node: Node, context: Translation, x: Value, indices: Value, updates
     reduction = node.attribute("reduction", "none")
     if reduction not in ("none", "add"):
         raise Refusal(f"reduction '{reduction}' has no TFLite kernel")
-    shape = context.ints(list(x.shape))
+    shape, indices = context.ints(list(x.shape)), context.cast(indices, DType.INT32)
     wide = computed_in(x.dtype, WIDE if reduction == "add" else _SCATTER)
     scattered = context.emit("scatter_nd", [indices, context.cast(updates, wide), shape])
     if reduction == "add":

@@ -120,14 +120,15 @@ class _GraphTranslator:
         try:
             folded = fold_node(proto, node, self.model)
             if folded is not None:
-                self._bind(node, [self._constant(name, a) for name, a in zip(node.outputs, folded)])
+                for name, array in zip([o for o in node.outputs if o], folded):
+                    self.values[name] = self._constant(name, array)
                 return None
             if missing is not None:
                 return missing
             result = families.TRANSLATIONS[node.op_type](node, self.context)
         except (Refusal, ValueError) as error:
             return str(error)
-        except (ArithmeticError, LookupError) as error:  # sizes and indices that no real model has
+        except (ArithmeticError, LookupError, MemoryError) as error:  # sizes and indices that no real model has
             return f"it is malformed ({type(error).__name__}: {error})"
         self._bind(node, [result] if isinstance(result, Value) else list(result))
         return None

@@ -43,23 +43,26 @@ class Sampling:
 def onnx_coordinates(axis: Axis, mode: str, dtype: Any = np.float64) -> Array:
     """The position in the input for every position of the output, before clamping."""
     x: Array = np.arange(axis.wanted, dtype=dtype)
-    scale, half = dtype(axis.scale), dtype(0.5)
+    scale, half = np.asarray(axis.scale, dtype), np.asarray(0.5, dtype)
+    found: Array
     if axis.is_kept:
-        return x
-    if mode == "asymmetric":
-        return x / scale
-    if mode == "half_pixel" or (mode == "pytorch_half_pixel" and axis.wanted > 1):
-        return (x + half) / scale - half
-    if mode == "half_pixel_symmetric":
-        adjustment = dtype(axis.wanted) / (dtype(axis.size) * scale)
-        return dtype(axis.size) / dtype(2) * (dtype(1) - adjustment) + (x + half) / scale - half
-    if mode == "tf_half_pixel_for_nn":
-        return (x + half) / scale
-    if mode == "align_corners" and axis.wanted > 1:
-        return x * dtype(axis.size - 1) / dtype(axis.wanted - 1)
-    if mode in ("align_corners", "pytorch_half_pixel"):
-        return np.zeros(axis.wanted, dtype)
-    raise Refusal(f"coordinate_transformation_mode '{mode}' has no TFLite counterpart")
+        found = x
+    elif mode == "asymmetric":
+        found = x / scale
+    elif mode == "half_pixel" or (mode == "pytorch_half_pixel" and axis.wanted > 1):
+        found = (x + half) / scale - half
+    elif mode == "half_pixel_symmetric":
+        size = np.asarray(axis.size, dtype)
+        found = size * half * (1 - axis.wanted / (size * scale)) + (x + half) / scale - half
+    elif mode == "tf_half_pixel_for_nn":
+        found = (x + half) / scale
+    elif mode == "align_corners" and axis.wanted > 1:
+        found = x * np.asarray(axis.size - 1, dtype) / np.asarray(axis.wanted - 1, dtype)
+    elif mode in ("align_corners", "pytorch_half_pixel"):
+        found = np.zeros(axis.wanted, dtype)
+    else:
+        raise Refusal(f"coordinate_transformation_mode '{mode}' has no TFLite counterpart")
+    return found
 
 
 def onnx_positions(axis: Axis, sampling: Sampling) -> Array:
@@ -78,7 +81,12 @@ def onnx_positions(axis: Axis, sampling: Sampling) -> Array:
         nearest = np.ceil(x - np.float32(0.5))
     else:
         raise Refusal(f"nearest_mode '{mode}' is unknown")
-    return np.clip(nearest.astype(np.int64), 0, axis.size - 1)
+    return _clipped(nearest.astype(np.int64), axis)
+
+
+def _clipped(positions: Array, axis: Axis) -> Array:
+    inside: Array = np.minimum(np.maximum(positions, 0), axis.size - 1)
+    return inside
 
 
 def onnx_matrix(axis: Axis, sampling: Sampling) -> Array:
@@ -120,8 +128,8 @@ def tflite_positions(axis: Axis, align_corners: bool, half_pixel: bool) -> Array
     aligned = align_corners and axis.wanted > 1
     step = np.float32(axis.size - 1) / np.float32(axis.wanted - 1) if aligned else np.float32(axis.size / axis.wanted)
     x = (np.arange(axis.wanted, dtype=np.float32) + np.float32(0.5 if half_pixel else 0)) * step
-    nearest = np.floor(x + np.float32(0.5)) if align_corners else np.floor(x)
-    return np.clip(nearest.astype(np.int64), 0, axis.size - 1)
+    nearest = np.floor(x + np.float32(0.5) if align_corners else x).astype(np.int64)
+    return _clipped(nearest, axis)
 
 
 def tflite_matrix(axis: Axis, align_corners: bool, half_pixel: bool) -> Array:

@@ -7,6 +7,7 @@ out of it are refused.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,9 +119,33 @@ def _parse(data: bytes, name: str, folder: Path | None) -> OnnxModel:
         raise ImportFailure(f"Reading '{name}': it is no ONNX model, or a damaged one.") from error
     if not proto.HasField("graph") or not proto.graph.output:
         raise ImportFailure(f"Reading '{name}': it is no ONNX model, or one without outputs.")
+    _check_names(proto, name)
     if proto.functions:
         proto = _inline(proto, name)
     return OnnxModel(proto, name, folder)
+
+
+def _check_names(proto: Any, name: str) -> None:
+    """Refuse names that are no UTF-8, which the protocol buffer's reader hands out as bytes."""
+    for text in _names(proto.graph):
+        if isinstance(text, bytes):
+            raise ImportFailure(f"Reading '{name}': the name {text!r} is no UTF-8 text; the file is damaged.")
+
+
+def _names(graph: GraphProto) -> Iterator[str | bytes]:
+    for node in graph.node:
+        yield from (node.op_type, node.domain, node.name, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield from (attribute.name, attribute.ref_attr_name, attribute.t.name)
+            for inner in ([attribute.g] if attribute.HasField("g") else attribute.graphs):
+                yield from _names(inner)
+    for tensor in graph.initializer:
+        yield tensor.name
+        for entry in tensor.external_data:
+            yield from (entry.key, entry.value)
+    for info in (*graph.input, *graph.output):
+        yield info.name
+        yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
 
 
 def _inline(proto: Any, name: str) -> Any:

@@ -143,9 +143,7 @@ def _pad_constant(node: Node, context: Translation, x: Value, pads: list[tuple[i
     return context.reshape(context.emit("padv2", [x, paddings, context.reshape(value, [])]), shape)
 
 
-def _merge_unpadded(
-    shape: Sequence[int], pads: Sequence[tuple[int, int]]
-) -> tuple[list[int], list[tuple[int, int]]]:
+def _merge_unpadded(shape: Sequence[int], pads: Sequence[tuple[int, int]]) -> tuple[list[int], list[tuple[int, int]]]:
     """Shape and pads with neighbouring axes that are not padded made one."""
     sizes: list[int] = []
     kept: list[tuple[int, int]] = []

@@ -29,7 +29,8 @@ def required_ints(node: Node, index: int, attribute: str = "") -> list[int]:
 
 def reshape(node: Node, context: Translation) -> Value:
     """Reshape; a 0 copies the input's size unless allowzero is set, one -1 is filled in."""
-    x, wanted = node.input(0), required_ints(node, 1)
+    x, given = node.input(0), required_ints(node, 1)
+    wanted = given
     if not node.int("allowzero", 0):
         if any(size == 0 and axis >= x.type.rank for axis, size in enumerate(wanted)):
             raise Refusal(f"the shape {wanted} copies a size that {list(x.shape)} has not")
@@ -38,7 +39,7 @@ def reshape(node: Node, context: Translation) -> Value:
     if wanted.count(-1) == 1 and known:
         wanted = [x.type.elements // known if size == -1 else size for size in wanted]
     if min(wanted, default=0) < 0 or math.prod(wanted) != x.type.elements:
-        raise Refusal(f"{list(x.shape)} does not fit into the shape {wanted}")
+        raise Refusal(f"{list(x.shape)} does not fit into the shape {given}")
     return context.reshape(x, wanted)
 
 
@@ -168,8 +169,11 @@ def _on_off(node: Node, context: Translation) -> list[Value]:
     values = node.input(2)
     if values.data is not None:
         return [context.constant(values.data[i], values.dtype) for i in (0, 1)]
-    parts = context.emit_many("unpack", [values], num=2, axis=0)
-    return [parts[0], parts[1]]
+    one = context.ints([1])
+    return [
+        context.emit("strided_slice", [values, context.ints([i]), context.ints([i + 1]), one], shrink_axis_mask=1)
+        for i in (0, 1)
+    ]
 
 
 def trilu(node: Node, context: Translation) -> Value:

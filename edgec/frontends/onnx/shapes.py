@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from edgec.frontends.onnx.model_file import OnnxModel
 
+MAX_INPUT_BYTES = 2 << 30
+
 
 def input_types(model: OnnxModel, shapes: Mapping[str, Sequence[int]]) -> dict[str, TensorType]:
     """Type by name of every input that is no initializer, in the model's order.
@@ -45,7 +47,7 @@ def _input_type(model: OnnxModel, info: ValueInfoProto, wanted: Sequence[int] | 
     if not tensor.HasField("shape"):
         if wanted is None:
             raise ImportFailure(f"{where} has no shape; give it with --shape {info.name}=1,224,224,3.")
-        return TensorType(tuple(wanted), dtype)
+        return _checked_type(where, wanted, dtype)
     dims = list(tensor.shape.dim)
     if wanted is not None and len(wanted) != len(dims):
         raise ImportFailure(f"{where} has {len(dims)} dimensions, --shape gives {len(wanted)}.")
@@ -64,7 +66,17 @@ def _input_type(model: OnnxModel, info: ValueInfoProto, wanted: Sequence[int] | 
                 f"{where}: dimension {axis} is {label}; fix it with --shape {info.name}=" + _suggested(dims) + "."
             )
         sizes.append(int(size))
-    return TensorType(tuple(sizes), dtype)
+    return _checked_type(where, sizes, dtype)
+
+
+def _checked_type(where: str, sizes: Sequence[int], dtype: DType) -> TensorType:
+    try:
+        found = TensorType(tuple(int(size) for size in sizes), dtype)
+    except ValueError as error:
+        raise ImportFailure(f"{where}: {error}.") from error
+    if found.bytes > MAX_INPUT_BYTES:
+        raise ImportFailure(f"{where} has shape {list(sizes)}, which takes more than 2 GiB.")
+    return found
 
 
 def _suggested(dims: Sequence[object]) -> str:

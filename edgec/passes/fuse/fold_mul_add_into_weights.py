@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -225,7 +226,7 @@ class MergeAffine(RewriteRule[AffineChain]):
     def check(self, match: AffineChain) -> str | None:
         """Refuse activations in between, other readers, larger constants and overflow."""
         chain = [a for a in (match.before, match.first, match.second) if a is not None]
-        for affine, following in zip(chain, chain[1:]):
+        for affine, following in pairwise(chain):
             if affine.activation != "NONE":
                 return f"{affine.op.describe()} applies {affine.activation}"
             refusal = other_use(affine.op.result, following.op)

@@ -197,6 +197,11 @@ class TrimPad(RewriteRule[PaddedWindow]):
         pad, paddings = match.pad, read_paddings(match.pad)
         assert paddings is not None
         reached = [match.reached(axis, paddings) for axis in (1, 2)]
+        left = any(any(pair) for pair in (paddings[0], *reached, paddings[3]))
+        if not left and pad.operand(0).quant == pad.result.quant:
+            match.window.set_operand(0, pad.operand(0))
+            erase_dead(pad)
+            return
         smaller = builder.constant(np.array([paddings[0], *reached, paddings[3]], np.int32))
         operands = [pad.operand(0), smaller, *pad.operands[2:]]
         result = builder.emit(pad.opcode, operands, name=pad.name, source=pad.source, quant=pad.result.quant)
@@ -239,7 +244,10 @@ class MergePads(RewriteRule[PadChain]):
     def rewrite(self, match: PadChain, builder: Builder) -> None:
         """One pad by the sums."""
         outer, inner = match.outer, match.inner
-        sums = np.add(read_paddings(outer), read_paddings(inner)).astype(np.int32)
+        outside, inside = read_paddings(outer), read_paddings(inner)
+        assert outside is not None
+        assert inside is not None
+        sums = np.add(outside, inside).astype(np.int32)
         result = builder.emit("pad", [inner.operand(0), builder.constant(sums)], name=outer.name,
                               quant=outer.result.quant)  # fmt: skip
         result.name = outer.result.name

@@ -1,0 +1,100 @@
+"""How large the result of a folded node can become, checked before it is computed: a file of 100 bytes may ask for 1 TiB."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from edgec.frontends.onnx.fold_fast import FoldTooLarge, checked_bytes
+from edgec.frontends.onnx.node import Node
+
+Bound = Callable[[Node, list[np.ndarray]], list[int]]
+WIDEST = np.dtype(np.float64)
+
+
+def check_bound(node: Node) -> None:
+    """Refuse a node whose result would be larger than 2 GiB; malformed operands are left to the evaluator.
+
+    Raises:
+        FoldTooLarge: the result would be too large.
+    """
+    arrays = [v.array() for v in node.inputs if v is not None]
+    try:
+        shape = _BOUNDS.get(node.op_type, _broadcast)(node, arrays)
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return  # no shape follows: the evaluator fails on it, too
+    checked_bytes(shape, arrays[0].dtype if arrays else WIDEST)
+
+
+def _broadcast(node: Node, arrays: list[np.ndarray]) -> list[int]:
+    """For elementwise ops; others fail to broadcast, or give no more than their operands hold."""
+    return list(np.broadcast_shapes(*[a.shape for a in arrays]))
+
+
+def _integers(array: np.ndarray) -> list[int]:
+    return [int(v) for v in array.reshape(-1)[:64]]
+
+
+def _expand(node: Node, arrays: list[np.ndarray]) -> list[int]:
+    return [arrays[0].size, *[max(size, 1) for size in _integers(arrays[1])]]
+
+
+def _constant_of_shape(node: Node, arrays: list[np.ndarray]) -> list[int]:
+    return _integers(arrays[0])
+
+
+def _tile(node: Node, arrays: list[np.ndarray]) -> list[int]:
+    return [arrays[0].size, *_integers(arrays[1])]
+
+
+def _range(node: Node, arrays: list[np.ndarray]) -> list[int]:
+    start, limit, delta = (float(a.reshape(())) for a in arrays)
+    if delta == 0 or not all(map(math.isfinite, (start, limit, delta))):
+        raise FoldTooLarge(f"the range from {start:g} to {limit:g} by {delta:g} has no end")
+    return [max(math.ceil((limit - start) / delta), 0)]
+
+
+def _pad(node: Node, arrays: list[np.ndarray]) -> list[int]:
+    pads = node.ints(1, "pads" if node.opset < 11 else "") or []
+    x, half = arrays[0], len(pads) // 2
+    axes = (node.ints(3) if node.opset >= 18 else None) or range(x.ndim)
+    shape = list(x.shape)
+    for axis, before, after in zip(axes, pads[:half], pads[half:]):
+        shape[axis] += max(before, 0) + max(after, 0)
+    return shape
+
+
+def _one_hot(node: Node, arrays: list[np.ndarray]) -> list[int]:
+    return [arrays[0].size, int(arrays[1].reshape(()))]
+
+
+def _matmul(node: Node, arrays: list[np.ndarray]) -> list[int]:
+    a, b = arrays
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return [*batch, *a.shape[-2:-1], *(b.shape[-1:] if b.ndim > 1 else ())]
+
+
+def _gather_nd(node: Node, arrays: list[np.ndarray]) -> list[int]:
+    x, indices = arrays
+    depth, batch = indices.shape[-1], node.int("batch_dims", 0)
+    return [*indices.shape[:-1], *x.shape[batch + depth :]]
+
+
+def _gather(node: Node, arrays: list[np.ndarray]) -> list[int]:
+    x, axis = arrays[0], node.int("axis", 0)
+    return [arrays[1].size, x.size // x.shape[axis]]
+
+
+_BOUNDS: dict[str, Bound] = {
+    "ConstantOfShape": _constant_of_shape,
+    "Expand": _expand,
+    "Gather": _gather,
+    "GatherND": _gather_nd,
+    "MatMul": _matmul,
+    "OneHot": _one_hot,
+    "Pad": _pad,
+    "Range": _range,
+    "Tile": _tile,
+}

@@ -1,0 +1,36 @@
+"""Every pass by name, but those of `edgec.compress`, which the driver adds: passes know nothing of compression."""
+
+from __future__ import annotations
+
+from edgec.passes.canonicalize.canonicalize_mean_pool import CanonicalizeMeanPool
+from edgec.passes.canonicalize.canonicalize_reshape import CanonicalizeReshape
+from edgec.passes.canonicalize.eliminate_common_subexpressions import EliminateCommonSubexpressions
+from edgec.passes.canonicalize.eliminate_dead_code import EliminateDeadCode
+from edgec.passes.canonicalize.eliminate_identity import EliminateIdentities
+from edgec.passes.canonicalize.fix_batch import FixBatch
+from edgec.passes.canonicalize.fold_constants import FoldConstants
+from edgec.passes.fuse.canonicalize_activation import CanonicalizeActivation
+from edgec.passes.fuse.canonicalize_fully_connected import CanonicalizeFullyConnected
+from edgec.passes.fuse.fold_mul_add_into_weights import FoldMulAddIntoWeights
+from edgec.passes.fuse.fuse_activation import FuseActivations
+from edgec.passes.fuse.fuse_pad_into_conv import FusePadsIntoWindows
+from edgec.passes.legalize.legalize import Legalize
+from edgec.passes.registry import PassRegistry
+
+PASSES = PassRegistry(
+    (
+        FixBatch,
+        FoldConstants,
+        EliminateDeadCode,
+        EliminateIdentities,
+        EliminateCommonSubexpressions,
+        CanonicalizeReshape,
+        CanonicalizeMeanPool,
+        CanonicalizeActivation,
+        CanonicalizeFullyConnected,
+        FoldMulAddIntoWeights,
+        FusePadsIntoWindows,
+        FuseActivations,
+        Legalize,
+    )
+)

@@ -1,0 +1,1 @@
+"""Ways to lose less accuracy than rounding to nearest does."""

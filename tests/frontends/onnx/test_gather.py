@@ -1,0 +1,116 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+Array = np.ndarray
+RNG = np.random.default_rng(0)
+
+
+def real(*shape: int) -> Array:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+INDICES = [np.array(2), np.array(-1), np.array([1]), np.array([0, -1]), np.array([[1, 2], [0, 3]]), np.array([1, 2, 3])]
+
+
+@pytest.mark.parametrize("indices", INDICES, ids=lambda a: str(a.tolist()))
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("opset", [7, 13])
+def test_gather_by_constants(compare: Any, indices: Array, axis: int, opset: int) -> None:
+    compare.check_node("Gather", [real(4, 4, 4), indices], constants=[1], axis=axis, opset=opset)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_gather_by_indices_of_run_time(compare: Any, dtype: str) -> None:
+    compare.check_node("Gather", [real(5, 3), np.array([[4, 0], [2, 2]], dtype)])
+    compare.check_node("Gather", [real(5, 3), np.array([[4, 0], [2, 2]], dtype)], constants=[0])
+
+
+def test_neighbours_are_sliced(compare: Any) -> None:
+    module = compare.check_node("Gather", [real(5, 3), np.array([1, 2, 3])], constants=[1])
+    assert [op.opcode for op in module.main.ops] == ["slice"]
+    module = compare.check_node("Gather", [real(5, 3), np.array(-2)], constants=[1], axis=1)
+    assert [op.opcode for op in module.main.ops] == ["strided_slice"]
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("constants", [(), (1,)])
+def test_gather_elements(compare: Any, axis: int, constants: tuple[int, ...]) -> None:
+    indices = RNG.integers(-3 if constants else 0, 3, (2, 3, 2))
+    compare.check_node("GatherElements", [real(3, 3, 3), indices], constants=constants, axis=axis)
+
+
+@pytest.mark.parametrize("constants", [(), (1,)])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_gather_nd(compare: Any, depth: int, constants: tuple[int, ...]) -> None:
+    indices = RNG.integers(-2 if constants else 0, 2, (4, depth))
+    compare.check_node("GatherND", [real(2, 2, 2), indices], constants=constants)
+
+
+@pytest.mark.parametrize("constants", [(), (1,)])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_gather_nd_in_batches(compare: Any, batch: int, constants: tuple[int, ...]) -> None:
+    indices = RNG.integers(0, 3, (2, 3, 4, 1))
+    compare.check_node("GatherND", [real(2, 3, 3, 3), indices], constants=constants, batch_dims=batch)
+
+
+@pytest.mark.parametrize("constants", [(), (1,)])
+@pytest.mark.parametrize("dtype", ["float32", "int32", "int64", "int8"])
+def test_scatter_nd(compare: Any, dtype: str, constants: tuple[int, ...]) -> None:
+    x, updates = (real(4, 3) * 9).astype(dtype), (real(2, 3) * 9).astype(dtype)
+    compare.check_node("ScatterND", [x, np.array([[2], [0]]), updates], constants=constants)
+
+
+def test_scatter_nd_adds(compare: Any) -> None:
+    indices = np.array([[2, 1], [0, 0], [2, 1]])
+    compare.check_node("ScatterND", [real(4, 3), indices, real(3)], opset=18, reduction="add")
+    compare.check_node("ScatterND", [real(4, 3), indices - 3, real(3)], constants=[1], opset=18, reduction="add")
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_scatter_elements(compare: Any, axis: int) -> None:
+    indices = np.array([[0, 1], [1, -1]])
+    compare.check_node("ScatterElements", [real(3, 3), indices, real(2, 2)], constants=[1], axis=axis)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32", "int64"])
+@pytest.mark.parametrize("largest", [0, 1])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_top_k(compare: Any, axis: int, largest: int, dtype: str) -> None:
+    x = RNG.permutation(24).reshape(4, 6).astype(dtype)
+    compare.check_node(
+        "TopK", [x, np.array([3])], constants=[1], outputs=2, axis=axis, largest=largest, opset=11
+    )  # fmt: skip
+
+
+def test_top_k_before_opset_11(compare: Any) -> None:
+    compare.check_node("TopK", [real(2, 5)], outputs=2, k=2, opset=7)
+    compare.check_node("TopK", [real(2, 5), np.array([2])], constants=[1], outputs=2, opset=10)
+
+
+def test_top_k_takes_the_first_of_equals(compare: Any) -> None:
+    x = np.array([[1, 3, 3, 2, 3, 1]], np.float32)
+    for largest in (0, 1):
+        compare.check_node("TopK", [x, np.array([4])], constants=[1], outputs=2, largest=largest)
+
+
+@pytest.mark.parametrize("exclusive", [0, 1])
+@pytest.mark.parametrize("reverse", [0, 1])
+@pytest.mark.parametrize("dtype", ["float32", "int32", "int64"])
+def test_cumulative_sum(compare: Any, exclusive: int, reverse: int, dtype: str) -> None:
+    x = RNG.integers(-9, 9, (3, 4)).astype(dtype)
+    compare.check_node("CumSum", [x, np.array(-1)], constants=[1], exclusive=exclusive, reverse=reverse)
+
+
+def test_refusals(compare: Any) -> None:
+    x, rows = real(3, 2), np.array([[1], [1]])
+    out = compare.refusal("Gather", [x, np.array([3, 0])], constants=[1])
+    assert out == "indices from 0 to 3 do not fit a size of 3"
+    assert compare.refusal("GatherND", [x, np.array([[5]])], constants=[1]) == "indices do not fit into [3]"
+    twice = compare.refusal("ScatterND", [x, rows, real(2, 2)], constants=[1])
+    assert twice == "indices name one place twice"
+    product = compare.refusal("ScatterND", [x, rows, real(2, 2)], constants=[1], opset=18, reduction="mul")
+    assert product == "reduction 'mul' has no TFLite kernel"
+    count = compare.refusal("TopK", [x, np.array([1])], outputs=2)
+    assert count == "its input 1 ('x1') is computed at run time and must be constant"

@@ -1,0 +1,102 @@
+"""Normalizations against onnxruntime."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+def random(*shape: int) -> np.ndarray:
+    return np.random.default_rng(5 + len(shape) + sum(shape)).standard_normal(shape).astype(np.float32)
+
+
+X = random(2, 6, 5, 4) * 3 + 1
+
+
+@pytest.mark.parametrize("opset", [7, 9, 14, 15])
+@pytest.mark.parametrize("shape", [(2, 6), (2, 6, 7), (2, 6, 5, 4), (1, 6, 2, 3, 2)], ids=str)
+def test_batch_normalization(compare: Any, opset: int, shape: tuple[int, ...]) -> None:
+    statistics = [random(6), random(6) + 1, random(6) - 1, np.abs(random(6)) + 0.1]
+    inputs = [random(*shape), *statistics]
+    module = compare.check_node("BatchNormalization", inputs, constants=(1, 2, 3, 4), opset=opset, epsilon=1e-3)
+    assert [op.opcode for op in module.main.ops] == ["mul", "add"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "constants", "attributes", "reason"),
+    [
+        ([X, *[random(6)] * 4], (1, 2, 3, 4), {"training_mode": 1},
+         "batch normalization in training mode is not supported; export the model in eval mode"),
+        ([X, *[random(6)] * 4], (1, 2, 3), {}, "its input 4 ('x4') is computed at run time and must be constant"),
+        ([X, random(5), *[random(6)] * 3], (1, 2, 3, 4), {}, "its input 1 has shape [5] for 6 channels"),
+        ([random(6), *[random(6)] * 4], (1, 2, 3, 4), {}, "its operand [6] has no channel axis"),
+    ],
+)  # fmt: skip
+def test_batch_normalization_refusals(
+    compare: Any, inputs: list[np.ndarray], constants: tuple[int, ...], attributes: dict[str, Any], reason: str
+) -> None:
+    assert compare.refusal("BatchNormalization", inputs, constants=constants, **attributes) == reason
+
+
+@pytest.mark.parametrize("axis", [-1, 1, 2, -4])
+@pytest.mark.parametrize("constants", [(1, 2), ()])
+def test_layer_normalization(compare: Any, axis: int, constants: tuple[int, ...]) -> None:
+    inputs = [X, random(*X.shape[axis:]), random(*X.shape[axis:])]
+    compare.check_node("LayerNormalization", inputs, constants=constants, axis=axis, epsilon=1e-4)
+
+
+def test_layer_normalization_outputs(compare: Any) -> None:
+    outputs = ["y", "mean", "inverse"]
+    compare.check_node("LayerNormalization", [X, random(5, 4)], constants=(1,), axis=2, outputs=outputs)
+    compare.check_node("LayerNormalization", [X, random(4)], constants=(1,), outputs=["y", "", "inverse"])
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 7), (2, 6, 5, 4)], ids=str)
+def test_instance_normalization(compare: Any, shape: tuple[int, ...]) -> None:
+    compare.check_node("InstanceNormalization", [random(*shape), random(6), random(6)], constants=(1, 2))
+
+
+@pytest.mark.parametrize("groups", [1, 2, 6])
+@pytest.mark.parametrize("opset", [18, 21])
+def test_group_normalization(compare: Any, groups: int, opset: int) -> None:
+    size = 6 if opset >= 21 else groups
+    inputs = [X, random(size), random(size)]
+    compare.check_node("GroupNormalization", inputs, constants=(1, 2), opset=opset, num_groups=groups)
+
+
+def test_rms_normalization(compare: Any) -> None:
+    compare.check_node("RMSNormalization", [X, random(4)], constants=(1,), opset=23)
+    compare.check_node("RMSNormalization", [X, random(5, 4)], constants=(1,), opset=23, axis=2, epsilon=1e-3)
+
+
+@pytest.mark.parametrize("axes", [None, [1], [2, 3], [-1]])
+def test_mean_variance_normalization(compare: Any, axes: list[int] | None) -> None:
+    compare.check_node("MeanVarianceNormalization", [X], **({} if axes is None else {"axes": axes}))
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_lp_normalization(compare: Any, p: int, axis: int) -> None:
+    x = X * np.float32(1e-3)  # below the floor that TFLite's l2_normalization puts under the norm
+    x[0] = 0
+    compare.check_node("LpNormalization", [x], p=p, axis=axis)
+
+
+@pytest.mark.parametrize("attributes", [{}, {"alpha": 0.5, "beta": 0.5, "bias": 2.0}])
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_local_response_normalization(compare: Any, size: int, attributes: dict[str, float]) -> None:
+    compare.check_node("LRN", [X], size=size, **attributes)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "inputs", "attributes", "reason"),
+    [
+        ("LRN", [X], {"size": 4}, "a window of 4 channels is not supported, only odd sizes"),
+        ("LRN", [X], {}, "its attribute 'size' is missing"),
+        ("LpNormalization", [X], {"p": 3}, "the norm p = 3 is not supported, only 1 and 2"),
+        ("LayerNormalization", [X, random(4)], {"axis": 4}, "axis 4 is outside rank 4"),
+        ("InstanceNormalization", [random(2, 3), *[random(3)] * 2], {}, "its operand [2, 3] has no spatial axis"),
+    ],
+)
+def test_refusals(compare: Any, op_type: str, inputs: list[np.ndarray], attributes: dict[str, Any], reason: str) -> None:
+    assert compare.refusal(op_type, inputs, **attributes) == reason
