@@ -9,10 +9,8 @@ import numpy as np
 from edgec.compress.channel_space import Read
 from edgec.compress.coupling import Coupling
 from edgec.compress.probe import Constants
-from edgec.compress.weights import centred, is_hybrid, pads, zero_point
-from edgec.ir.dtype import DType
-from edgec.ir.graph import Graph, Op, Value
-from edgec.ir.types import QuantParams
+from edgec.compress.weights import centred, is_hybrid, pads, zero_bias, zero_point
+from edgec.ir.graph import Graph, Value
 
 
 def droppable(read: Read, constants: Constants | None) -> np.ndarray:
@@ -77,34 +75,19 @@ def fold_into_bias(graph: Graph, coupling: Coupling, constants: Mapping[Value, C
         total = np.where(dropped, _contributions(read, known), 0).sum(axis=1)
         if total.any():
             old = read.op.optional_operand(read.bias)
-            renewed[old] = _add_to_bias(graph, coupling, read, total)
+            renewed[old] = _add_to_bias(coupling, read, total)
     if renewed:
         graph.declared = tuple(renewed.get(value, value) for value in graph.declared)
 
 
-def _add_to_bias(graph: Graph, coupling: Coupling, read: Read, total: np.ndarray) -> Value:
+def _add_to_bias(coupling: Coupling, read: Read, total: np.ndarray) -> Value:
     op, old = read.op, read.op.optional_operand(read.bias)
     if old is None:
         coupling.slices[op, read.bias] = {0: coupling.slices[op, read.weight][read.out_axis]}
-    base = _new_bias(graph, op, read) if old is None else old
+    base = zero_bias(op, read.operand, read.out_axis) if old is None else old
     summed = base.array().reshape(-1).astype(total.dtype) + total
     folded = Value(base.name, base.type, summed.astype(base.array().dtype).reshape(base.shape), extra=base.extra)
     operands = [*op.operands, *([None] * (read.bias + 1 - len(op.operands)))]
     operands[read.bias] = folded
     op.set_operands(operands)
     return folded
-
-
-def _new_bias(graph: Graph, op: Op, read: Read) -> Value:
-    x, weight = op.operand(read.operand), op.operand(read.weight)
-    outputs = weight.shape[read.out_axis]
-    name = f"{op.name}/bias"
-    if x.dtype.is_float:
-        return graph.constant(np.zeros(outputs, np.float32), name)
-    dtype = DType.INT64 if x.dtype is DType.INT16 else DType.INT32
-    quant = None
-    if x.quant is not None and weight.quant is not None:
-        scales = tuple(scale * x.quant.scale[0] for scale in weight.quant.scale)
-        axis = 0 if len(scales) > 1 else None
-        quant = QuantParams(scales, (0,) * len(scales), axis)
-    return graph.constant(np.zeros(outputs, dtype.numpy), name, quant=quant)

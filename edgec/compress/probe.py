@@ -1,8 +1,8 @@
 """The values of channels that are the same for every input, read from the kernels themselves.
 
 Only the ops that give such channels are run, once, on arbitrary inputs: what a fixed channel holds after that run it
-holds after every run. For integers a value counts where every runtime at hand (LiteRT with and without XNNPACK, TFLM)
-gives the same, since requantization of a halfway case differs between them.
+holds after every run. For integers a value counts where every runtime at hand (LiteRT with
+and without XNNPACK and in its reference kernels, TFLM) gives the same: requantization of a halfway case differs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from edgec.backends.tflite import serialize
 from edgec.compress.channel_ranges import ChannelFacts
-from edgec.compress.weights import zero_point
+from edgec.compress.weights import zero_bias, zero_point
 from edgec.errors import MissingExtra, RuntimeFailure
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.runtime.litert import LiteRTSession
@@ -71,12 +71,20 @@ def _run_everywhere(ops: Sequence[Op]) -> list[list[np.ndarray]]:
     if not all(value.dtype.is_float for value in graph.outputs):
         loaders.append(lambda: TFLMSession(model, PROBE_ARENA_BYTES))
         loaders.append(lambda: LiteRTSession(model))
+        loaders.append(lambda: LiteRTSession(model, reference_kernels=True))
     for load in loaders:
         try:
             runs.append(load().run(feeds))
         except (RuntimeFailure, MissingExtra):
             continue  # the other runtime may take it; where none does, no constant is known
     return runs
+
+
+def _with_bias(op: Op, operands: list[Value | None]) -> list[Value | None]:
+    """Operands with zeros for a missing bias: LiteRT refuses a conv_2d without one and crashes on a depthwise one."""
+    if op.opcode not in ("conv_2d", "depthwise_conv_2d") or op.optional_operand(2) is not None:
+        return operands
+    return [*operands[:2], zero_bias(op, 0, 0 if op.opcode == "conv_2d" else 3)]
 
 
 def _probe_graph(ops: Sequence[Op]) -> Graph:
@@ -93,7 +101,7 @@ def _probe_graph(ops: Sequence[Op]) -> Graph:
                 graph.inputs = (*graph.inputs, copies[operand])
         for result in op.results:
             copies[result] = Value(result.name, result.type, extra=result.extra)
-        operands = [None if v is None else copies[v] for v in op.operands]
+        operands = _with_bias(op, [None if v is None else copies[v] for v in op.operands])
         results = [copies[v] for v in op.results]
         graph.append(Op(op.opcode, operands, results, op.attributes, name=op.name, version=op.version))
     graph.outputs = [copies[op.result] for op in ops]

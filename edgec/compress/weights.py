@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgec.ir.dtype import DType
 from edgec.ir.graph import Op, Value
+from edgec.ir.types import QuantParams, TensorType
 from edgec.ops.infer import same_padding
 
 
@@ -27,6 +29,20 @@ def centred(weight: Value) -> np.ndarray:
 def zero_point(value: Value) -> int:
     """The stored value of real zero (per-tensor quantization), 0 for floats."""
     return value.quant.zero_point[0] if value.quant is not None else 0
+
+
+def zero_bias(op: Op, x_index: int, out_axis: int) -> Value:
+    """A bias of zeros for a weighted op that has none, in the type its kernel takes."""
+    x, weight = op.operand(x_index), op.operand(1)
+    outputs, name = weight.shape[out_axis], f"{op.name}/bias"
+    if x.dtype.is_float:
+        return Value(name, TensorType((outputs,), DType.FLOAT32), np.zeros(outputs, np.float32))
+    dtype = DType.INT64 if x.dtype is DType.INT16 else DType.INT32
+    quant = None
+    if x.quant is not None and weight.quant is not None:
+        scales = tuple(scale * x.quant.scale[0] for scale in weight.quant.scale)
+        quant = QuantParams(scales, (0,) * len(scales), 0 if len(scales) > 1 else None)
+    return Value(name, TensorType((outputs,), dtype, quant), np.zeros(outputs, dtype.numpy))
 
 
 def is_hybrid(op: Op) -> bool:

@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
+
+import numpy as np
 
 from edgec.backends.tflite import serialize
 from edgec.cost.estimate import Estimate
 from edgec.data.samples import SampleSet
-from edgec.diagnostics import Note
+from edgec.diagnostics import Note, Severity
 from edgec.driver.accuracy import AccuracyFigures, measure_accuracy
 from edgec.driver.budget_lines import budget_lines, verdict_of
 from edgec.driver.feeds import check_feeds, open_samples
 from edgec.driver.figures import CostFigures, cost_figures
 from edgec.driver.memory_figures import embed_plan, plan_module
-from edgec.driver.options import CompileOptions, CompileResult
+from edgec.driver.options import AUTO, CompileOptions, CompileResult
 from edgec.driver.pipeline import Pipeline, build_pipeline
 from edgec.driver.prune import Pruned, prune
 from edgec.driver.report_builder import ReportParts, build_report
-from edgec.driver.scheme_choice import candidate_schemes
+from edgec.driver.scheme_choice import STATIC, candidate_schemes
 from edgec.driver.snapshot import Snapshot
 from edgec.driver.source import SourceModel, load_source
 from edgec.driver.verification import Verification, verify_artifact
-from edgec.errors import PassError
+from edgec.errors import PassError, QuantizationError
 from edgec.ir.clone import clone_module
 from edgec.ir.graph import Module
 from edgec.ir.printer import print_module
 from edgec.ops import OP_DEFS
 from edgec.passes.base import Pass, PassContext
 from edgec.passes.manager import PassRecord, run_passes
-from edgec.quant import QuantOptions, is_quantized, quantize_module
+from edgec.quant import QuantOptions, quantize_module
+from edgec.quant.stored import is_quantized
 from edgec.report.model import BudgetLine
+from edgec.target.constraints import check_legality
 from edgec.target.device import Device
 from edgec.target.load import load_device
 
 AS_STORED = "as stored"
+FEW_SAMPLES = 4
 
 
 def compile_model(model: str | Path, options: CompileOptions) -> CompileResult:
@@ -135,9 +142,8 @@ class _Compilation:
         return self._result(candidate, None, Verification.none("edgec fit compares nothing"), None, None, module)
 
     def _refused(self, module: Module) -> list[Note]:
-        from edgec.target.constraints import legality_notes
-
-        return legality_notes(module, self.device.target)
+        found = check_legality(module, self.device.target)
+        return [Note(Severity.WARNING, r.op.describe() if r.op else "borders", r.message) for r in found]
 
     def _best(
         self, module: Module, float_module: Module, schemes: list[str], samples: SampleSet | None,
@@ -148,7 +154,7 @@ class _Compilation:
         rank = {"fits": 0, "uncertain": 1, "unknown": 1, "misses": 2}
         for scheme in schemes:
             work = clone_module(module)
-            pruned = prune(work, self.options, self.device, scheme)
+            pruned = prune(work, options, self.device.target, partial(self._holds, scheme, samples))
             candidate = self._finish(work, scheme, float_module, samples, records)
             found = rank[verdict_of(self._lines(candidate))]
             if best is None or found < best[0] or found == best[0] == 2:
@@ -157,6 +163,28 @@ class _Compilation:
                 break
         assert best is not None
         return best[1], best[2]
+
+    def _holds(self, scheme: str, samples: SampleSet | None, module: Module) -> bool:
+        """Whether the budget, accuracy left aside, holds for a pruned float module: quantized on a few samples, priced."""
+        work = clone_module(module)
+        if scheme in (AS_STORED, "fp32"):
+            quantized = work
+        else:
+            feeds = None if samples is None else partial(_few, samples)
+            rough = QuantOptions(method="minmax", bias_correction=False)
+            quantized = quantize_module(work, scheme, self.device.target, feeds, rough).module
+        artifact, _ = self._lower(quantized)
+        figures = cost_figures(quantized, artifact, self.device, self.options.kernel_library)
+        unknown = Estimate.unknown("not measured while searching")
+        lines = budget_lines(self.options.budget, figures.against_budget(unknown), self.device)
+        return verdict_of([line for line in lines if line.name != "accuracy-drop"]) == "fits"
+
+    def _lower(self, module: Module) -> tuple[bytes, list[PassRecord]]:
+        """The passes behind quantization, the memory plan, and the bytes."""
+        records = run_passes(module, self.pipeline.after, self.context, after_each=self._after_each)
+        if self.device.target.runtime == "tflm":
+            embed_plan(module, plan_module(module))
+        return serialize(module), records
 
     def _finish(
         self, module: Module, scheme: str, float_module: Module, samples: SampleSet | None, records: list[PassRecord]
@@ -169,13 +197,12 @@ class _Compilation:
             options.progress(f"quantizing to {scheme}", None)
             result = quantize_module(
                 module, scheme, target, samples.iter_feeds if samples is not None else None,
-                QuantOptions(method=options.calibration_method), progress=options.progress,
+                self._quant_options(), progress=self._calibrating(samples),
             )  # fmt: skip
-            module, notes, calibration = result.module, list(result.notes), result.method
-        after = run_passes(module, self.pipeline.after, self.context, after_each=self._after_each)
-        if target.runtime == "tflm":
-            embed_plan(module, plan_module(module))
-        artifact = serialize(module)
+            module = result.module
+            notes = [Note(Severity.INFO, "quantize", text) for text in result.notes]
+            calibration = result.plan.method if result.plan is not None and scheme in STATIC else None
+        artifact, after = self._lower(module)
         options.progress("pricing", None)
         costs = cost_figures(module, artifact, self.device, options.kernel_library)
         accuracy = None
@@ -209,6 +236,23 @@ class _Compilation:
             candidate.artifact, candidate.module, report, "".join(self.listing), tuple(self.context.refusals)
         )
 
+    def _quant_options(self) -> QuantOptions:
+        method = self.options.calibration_method
+        if method == AUTO:
+            return QuantOptions()
+        try:
+            return QuantOptions(method=method)  # type: ignore[arg-type]  # checked by the class
+        except ValueError as error:
+            raise QuantizationError(f"Choosing activation ranges: {error}.") from error
+
+    def _calibrating(self, samples: SampleSet | None) -> Callable[[int], None]:
+        total = samples.feed_count() if samples is not None else 1
+
+        def report(done: int) -> None:
+            self.options.progress("calibrating", done / total)
+
+        return report
+
     def _samples(self, spec: str | Path | None, module: Module) -> SampleSet | None:
         if spec is None:
             return None
@@ -226,3 +270,8 @@ class _Compilation:
     def _after_each(self, pass_: Pass, module: Module) -> None:
         if self.options.print_after in (pass_.name, "all"):
             self.listing.append(f"// after {pass_.name}\n{print_module(module, OP_DEFS, elide_above=16)}")
+
+
+def _few(samples: SampleSet) -> Iterator[Mapping[str, np.ndarray]]:
+    """The first samples: enough to make a quantized graph of the right shapes, not to trust its ranges."""
+    return islice(samples.iter_feeds(), FEW_SAMPLES)

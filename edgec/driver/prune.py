@@ -2,52 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from edgec.backends.tflite import serialize
-from edgec.compress.pruning import PruningResult, apply_pruning, plan_pruning, prune_to_budget
-from edgec.cost.estimate import Estimate
-from edgec.driver.budget_lines import budget_lines, verdict_of
-from edgec.driver.figures import cost_figures
 from edgec.driver.options import AUTO, CompileOptions
 from edgec.driver.snapshot import Snapshot
 from edgec.errors import CompressionError
 from edgec.ir.graph import Module
-from edgec.quant import assume_quantized
-from edgec.target.device import Device
+from edgec.target.target import Target
+
+if TYPE_CHECKING:
+    from edgec.compress.importance import Importance
+    from edgec.compress.pruning import PruningResult
+
+Holds = Callable[[Module], bool]
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What pruning did: the ratio it used, the groups it cut, and the module's weight before."""
+    """What pruning did; `result` is None where nothing was removed, and `note` says why."""
 
     request: str
-    ratio: float
-    result: PruningResult
+    result: PruningResult | None
     before: Snapshot
     note: str = ""
 
 
-def prune(module: Module, options: CompileOptions, device: Device, scheme: str) -> Pruned | None:
+def prune(module: Module, options: CompileOptions, target: Target, holds: Holds) -> Pruned | None:
     """Prune a float module in place as the options ask; None where they ask for nothing.
 
+    `holds` says of a pruned copy whether the budget holds for it.
+
     Raises:
-        CompressionError: the ratio is no number between 0 and 1, or `auto` has no budget to aim at.
+        CompressionError: the ratio is no number between 0 and 1, `auto` has no budget to aim at, or nothing can go.
     """
     if options.prune is None:
         return None
+    from edgec.compress.pruning import apply_pruning, plan_pruning, prune_to_budget
+
+    importance = _importance(options.prune_importance)
     before = Snapshot.of(module)
-    multiple = device.target.channel_multiple
-    if options.prune == AUTO:
-        if not options.budget.lines():
-            raise CompressionError(
-                "Pruning 'auto' removes as much as the budget needs, and there is none: give --budget."
-            )
-        options.progress("searching the pruning ratio", None)
-        return _prune_to_budget(module, options, device, scheme, before)
-    ratio = _ratio(options.prune)
-    plan = plan_pruning(module, ratio, channel_multiple=multiple, importance=options.prune_importance)
-    return Pruned(str(options.prune), ratio, apply_pruning(module, plan), before)
+    multiple = target.channel_multiple
+    if options.prune != AUTO:
+        plan = plan_pruning(module, _ratio(options.prune), channel_multiple=multiple, importance=importance)
+        return Pruned(str(options.prune), apply_pruning(module, plan), before)
+    if not options.budget.lines():
+        raise CompressionError("Pruning 'auto' removes as much as the budget needs, and there is none: give --budget.")
+    options.progress("searching the pruning ratio", None)
+    found = prune_to_budget(module, holds, channel_multiple=multiple, importance=importance)
+    if found.plan is None or not found.plan.removed_channels:
+        return Pruned(AUTO, None, before, found.reason)
+    return Pruned(AUTO, apply_pruning(module, found.plan), before, found.reason)
 
 
 def _ratio(request: float | str) -> float:
@@ -60,15 +66,9 @@ def _ratio(request: float | str) -> float:
     return ratio
 
 
-def _prune_to_budget(module: Module, options: CompileOptions, device: Device, scheme: str, before: Snapshot) -> Pruned:
-    def holds(candidate: Module) -> bool:
-        shaped = assume_quantized(candidate, scheme, device.target)
-        costs = cost_figures(shaped, serialize(shaped), device, options.kernel_library)
-        figures = costs.against_budget(Estimate.unknown("not measured while searching"))
-        lines = [line for line in budget_lines(options.budget, figures, device) if line.name != "accuracy-drop"]
-        return verdict_of(lines) == "fits"
-
-    found = prune_to_budget(
-        module, holds, channel_multiple=device.target.channel_multiple, importance=options.prune_importance
-    )
-    return Pruned(AUTO, found.ratio, found.result, before, found.note)
+def _importance(name: str) -> Importance:
+    if name == "l1":
+        return "l1"
+    if name == "l2":
+        return "l2"
+    raise CompressionError(f"Pruning with --prune-importance '{name}': channels are ranked by l1 or l2.")

@@ -194,7 +194,7 @@ def _compression(parts: ReportParts) -> rm.Compression | None:
     return rm.Compression(
         scheme=parts.scheme,
         prune=pruned.request if pruned else None,
-        pruned_channels=sum(g.before - g.after for g in pruned.result.groups) if pruned else 0,
+        pruned_channels=_pruned_channels(pruned),
         dead_channels=_dead_channels(parts.records),
         macs_before=before.macs,
         macs_after=after.macs,
@@ -207,12 +207,16 @@ def _compression(parts: ReportParts) -> rm.Compression | None:
 
 
 def _groups(pruned: Pruned | None) -> list[rm.PrunedGroup]:
-    if pruned is None:
+    if pruned is None or pruned.result is None:
         return []
     return [
-        rm.PrunedGroup(name=g.name, channels_before=g.before, channels_after=g.after, reason=g.reason or None)
+        rm.PrunedGroup(name=g.name, channels_before=g.channels_before, channels_after=g.channels_after)
         for g in pruned.result.groups
     ]
+
+
+def _pruned_channels(pruned: Pruned | None) -> int:
+    return sum(g.channels_before - g.channels_after for g in _groups(pruned))
 
 
 def _dead_channels(records: Sequence[PassRecord]) -> int:
@@ -241,6 +245,8 @@ def _diagnostics(parts: ReportParts) -> list[rm.Diagnostic]:
     notes = [rm.Diagnostic(severity=_SEVERITY[n.severity], op=n.where, message=n.message) for n in parts.notes]
     if parts.samples is not None:
         notes += [rm.Diagnostic(severity="note", op="calibration", message=text) for text in parts.samples.notes]
+    if parts.pruned is not None and parts.pruned.note:
+        notes.append(rm.Diagnostic(severity="note", op="prune_channels", message=parts.pruned.note))
     if parts.costs.missing:
         notes.append(rm.Diagnostic(severity="warning", message=parts.costs.missing))
     return notes

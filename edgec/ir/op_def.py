@@ -112,10 +112,9 @@ class OpDef:
         return tuple(i for i, v in enumerate(op.operands) if v is not None and self.role(i) is role)
 
     def write_version(self, op: Op) -> int:
-        """The op version to write: the one that was read, else what `version` says."""
-        if op.version is not None:
-            return op.version
-        return self.version if isinstance(self.version, int) else self.version(op)
+        """The op version to write: what `version` says, but never less than what was read."""
+        needed = self.version if isinstance(self.version, int) else self.version(op)
+        return max(needed, op.version or 1)
 
     def check_signature(self, op: Op) -> None:
         """Raise ValueError where the number or presence of operands does not fit the signature."""
@@ -126,7 +125,7 @@ class OpDef:
             absent = index >= len(op.operands) or op.operands[index] is None
             if absent and not operand.optional and not operand.variadic:
                 raise ValueError(f"operand '{operand.name}' is missing")
-        if variadic and len(op.operands) < len(self.operands):
+        if variadic and not self.operands[-1].optional and len(op.operands) < len(self.operands):
             raise ValueError(f"needs at least one operand '{self.operands[-1].name}'")
 
 

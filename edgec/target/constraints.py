@@ -106,8 +106,8 @@ class StaticShapes(Constraint):
     """Every size is known at compile time, where the target says `dynamic_shapes = false`."""
 
     def applies(self, op: Op) -> bool:
-        """Every op."""
-        return True
+        """Ops at which a varying size enters: what follows from it is not reported again."""
+        return not any(v is not None and v.producer is not None and v.type.is_dynamic for v in op.operands)
 
     def check(self, op: Op, target: Target) -> str | None:
         """Refuse results whose sizes vary."""

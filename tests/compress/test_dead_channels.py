@@ -36,7 +36,8 @@ def _two_layers(net: Any, weight: np.ndarray, bias: np.ndarray, kernel: int = 1,
     first = net.conv(net.x, weight, bias, activation="RELU", name="first")
     second = net.conv(first, _noise(2, 4, kernel, kernel, weight.shape[0]), _noise(3, 4), padding=padding, zero=4,
                       scale=0.3, name="second")  # fmt: skip
-    return net.finish(second)
+    module: Module = net.finish(second)
+    return module
 
 
 def test_zero_filter_of_real_zero_goes_even_where_windows_cross_the_border(
@@ -104,21 +105,35 @@ def test_constant_too_large_for_the_bias_stays(int8_net: Any) -> None:
     assert not _eliminate(module).changed
 
 
+def _fully_connected_chain(net: Any, constant: int) -> Module:
+    """Unit 3 of the first layer is constant; the second layer has no bias; the last ignores one of its units."""
+    flat = net.emit.emit("reshape", [net.x, net.graph.constant(np.array([1, 6], np.int32))], quant=net.x.quant)
+    weight, bias = _noise(1, 5, 6), _noise(4, 5)
+    weight[3], bias[3] = 0, constant
+    first = net.fully_connected(flat, weight, bias, name="first", activation="RELU", zero=-128)
+    second = net.fully_connected(first, _noise(2, 4, 5), None, name="second")
+    last_weight = _noise(5, 3, 4)
+    last_weight[:, 1] = 0
+    module: Module = net.finish(net.fully_connected(second, last_weight, None, name="last"))
+    return module
+
+
 def test_reader_without_bias_gets_one(int8_net: Any, assert_same_bits: Check) -> None:
-    net = int8_net(5, 5, 2)
-    weight, bias = _noise(1, 5, 1, 1, 2), _noise(4, 5)
-    weight[3], bias[3] = 0, 1500
-    first = net.conv(net.x, weight, bias, name="first", activation="RELU")
-    # the reader's own filter 1 is dead as well: its new bias must lose the same channel
-    reader_weight = _noise(2, 4, 1, 1, 5)
-    second = net.conv(first, reader_weight, None, name="second", zero=0)
-    last_weight = _noise(5, 3, 1, 1, 4)
-    last_weight[..., 1] = 0
-    module = net.finish(net.conv(second, last_weight, None, name="last", zero=3))
+    """In the very round in which it loses an output (LiteRT demands a bias of convolutions, so not of those)."""
+    module = _fully_connected_chain(int8_net(1, 1, 6), 1560)  # 1560 * 0.05 * 0.01 / 0.1 = 7.8 steps
     original = clone_module(module)
     assert _eliminate(module).changed
     assert _op(module, "second").operand(2).shape == (3,)
     assert _op(module, "last").optional_operand(2) is None
+    assert_same_bits(original, module)
+
+
+def test_constant_on_which_kernels_disagree_stays(int8_net: Any, assert_same_bits: Check) -> None:
+    module = _fully_connected_chain(int8_net(1, 1, 6), 1500)  # 7.5 steps: 7 or 8, by the kernel's rounding
+    original = clone_module(module)
+    assert _eliminate(module).changed  # the ignored unit goes all the same
+    assert _op(module, "first").result.shape == (1, 5)
+    assert _op(module, "second").optional_operand(2) is None
     assert_same_bits(original, module)
 
 
@@ -133,9 +148,7 @@ def test_shared_bias_is_changed_for_one_reader_only(int8_net: Any, assert_same_b
     _op(module, "other").set_operand(2, _op(module, "second").operand(2))
     original = clone_module(module)
     assert _eliminate(module).changed
-    np.testing.assert_array_equal(
-        _op(module, "other").operand(2).array(), _op(original, "other").operand(2).array()
-    )
+    np.testing.assert_array_equal(_op(module, "other").operand(2).array(), _op(original, "other").operand(2).array())
     assert_same_bits(original, module)
 
 
@@ -145,7 +158,9 @@ def test_filter_that_the_activation_always_clamps_goes(int8_net: Any, assert_sam
     weight, bias = _noise(1, 5, 1, 1, 2), _noise(4, 5)
     weight[3], bias[3] = 12, -7000
     module = net.finish(
-        net.conv(net.conv(net.x, weight, bias, name="first", activation="RELU"), _noise(2, 4, 1, 1, 5), None, zero=0)
+        net.conv(
+            net.conv(net.x, weight, bias, name="first", activation="RELU"), _noise(2, 4, 1, 1, 5), _noise(3, 4), zero=0
+        )
     )
     original = clone_module(module)
     assert _eliminate(module).changed
@@ -158,7 +173,9 @@ def test_filter_that_the_activation_almost_always_clamps_stays(int8_net: Any) ->
     weight, bias = _noise(1, 5, 1, 1, 2), _noise(4, 5)
     weight[3], bias[3] = 12, -(24 * 255 - 700)  # the brightest input reaches 700 * 0.05 * 0.013 = 0.455 real
     module = net.finish(
-        net.conv(net.conv(net.x, weight, bias, name="first", activation="RELU"), _noise(2, 4, 1, 1, 5), None, zero=0)
+        net.conv(
+            net.conv(net.x, weight, bias, name="first", activation="RELU"), _noise(2, 4, 1, 1, 5), _noise(3, 4), zero=0
+        )
     )
     assert not _eliminate(module).changed
 
@@ -235,7 +252,8 @@ def test_float_zero_filter_is_folded(parse: Callable[[str], Module], assert_clos
                                     dilation_w_factor = 1} : float32[1,2,2,3]
           %r = relu(%a) : float32[1,2,2,3]
           $v = constant float32[2,1,1,3] [1, 10, 2, -1, 5, 1]
-          %y = conv_2d(%r, $v) {padding = "VALID", stride_h = 1, stride_w = 1, dilation_h_factor = 1,
+          $c = constant float32[2] [0, 0]
+          %y = conv_2d(%r, $v, $c) {padding = "VALID", stride_h = 1, stride_w = 1, dilation_h_factor = 1,
                                       dilation_w_factor = 1} : float32[1,2,2,2]
           return %y
         }"""
@@ -271,9 +289,8 @@ def _random_net(net_class: Any, seed: int, layers: list[tuple[str, int, str, str
         data[..., rng.random(shape[-1]) < share] = 0
         return data
 
-    def bias(count: int) -> np.ndarray | None:
-        data = rng.integers(-9000, 9001, count) * (rng.random(count) < 0.8)
-        return None if rng.random() < 0.2 else data
+    def bias(count: int) -> np.ndarray:
+        return np.asarray(rng.integers(-9000, 9001, count) * (rng.random(count) < 0.8))
 
     def conv(x: Any, channels: int, kernel: int, padding: str, activation: str, share: float) -> Any:
         return net.conv(

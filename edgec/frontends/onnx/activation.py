@@ -78,8 +78,10 @@ def leaky_relu(node: Node, context: Translation) -> Value:
 
 
 def prelu(node: Node, context: Translation) -> Value:
-    """PRelu; the slope broadcasts to the operand in ONNX's layout."""
+    """PRelu; the slope broadcasts to the operand in ONNX's layout, until opset 6 it stands for the channels."""
     x, slope = node.input(0), node.input(1)
+    if node.opset < 7 and slope.type.rank == 1:
+        slope = context.reshape(slope, [slope.shape[0], *[1] * (x.type.rank - 2)])
     if x.dtype.is_float and x.type.rank <= MAX_BROADCAST_RANK and slope.type.rank <= MAX_BROADCAST_RANK:
         return context.emit("prelu", [x, slope])
     zero = context.like(x, 0)

@@ -1,4 +1,4 @@
-"""Convolutions: 1-D ones run as 2-D ones of height 1."""
+"""Convolutions: 1-D ones run as 2-D ones of height 1, 3-D ones by conv_3d, group by group."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from edgec.ir.graph import Value
 
 
 def conv(node: Node, context: Translation) -> Value:
-    """Conv of rank 3 and 4, with groups, depthwise, dilation and any padding."""
+    """Conv of rank 3 to 5, with groups, depthwise, dilation and any padding."""
     x, weight = node.input(0), node.input(1)
-    group = checked_group(node, x, weight)
+    group = checked_group(node, x, weight, most_axes=3)
     if weight.shape[1] * group != x.shape[1] or weight.shape[0] % group:
         raise Refusal(f"weights {list(weight.shape)} in {group} groups do not fit input {list(x.shape)}")
-    window = node_window(node, x.shape[2:], checked_kernel(node, weight)).as_2d()
-    nhwc = to_nhwc(context, x)
+    window = node_window(node, x.shape[2:], checked_kernel(node, weight))
+    bias = node.optional(2)
+    if bias is None:  # LiteRT's conv_2d refuses to go without
+        bias = context.constant(np.zeros(weight.shape[0], x.dtype.numpy), x.dtype)
+    if x.type.rank == 5:
+        return _conv_3d(context, x, weight, bias, window, group)
+    window, nhwc = window.as_2d(), to_nhwc(context, x)
     padding = window.padding
     if padding is None:
         nhwc, padding = pad_nhwc(context, nhwc, window), "VALID"
@@ -26,9 +31,6 @@ def conv(node: Node, context: Translation) -> Value:
         "stride_h": window.strides[0], "stride_w": window.strides[1],
         "dilation_h_factor": window.dilations[0], "dilation_w_factor": window.dilations[1],
     }  # fmt: skip
-    bias = node.optional(2)
-    if bias is None:  # LiteRT's conv_2d refuses to go without
-        bias = context.constant(np.zeros(weight.shape[0], x.dtype.numpy), x.dtype)
     oihw = weight_2d(context, weight)
     if group > 1 and group == x.shape[1]:
         attributes["depth_multiplier"] = weight.shape[0] // group
@@ -38,9 +40,38 @@ def conv(node: Node, context: Translation) -> Value:
     return from_nhwc(context, context.emit("conv_2d", [nhwc, weights, bias], **attributes), x)
 
 
-def checked_group(node: Node, x: Value, weight: Value) -> int:
+def _conv_3d(context: Translation, x: Value, weight: Value, bias: Value, window: Window, group: int) -> Value:
+    last, padding = context.to_channels_last(x), window.padding
+    if padding is None:
+        paddings = context.constant(np.array([(0, 0), *window.reached, (0, 0)], np.int32))
+        last, padding = context.emit("pad", [last, paddings]), "VALID"
+    names = ("d", "h", "w")
+    attributes = {f"stride_{name}": stride for name, stride in zip(names, window.strides)}
+    attributes |= {f"dilation_{name}_factor": dilation for name, dilation in zip(names, window.dilations)}
+    parts = zip(
+        split_groups(context, last, group, 4),
+        split_groups(context, weight, group, 0),
+        split_groups(context, bias, group, 0),
+    )
+    results = [
+        context.emit("conv_3d", [part, context.transpose(oidhw, [2, 3, 4, 1, 0]), own], padding=padding, **attributes)
+        for part, oidhw, own in parts
+    ]
+    return context.to_channels_first(results[0] if group == 1 else context.emit("concatenation", results, axis=4))
+
+
+def split_groups(context: Translation, x: Value, group: int, axis: int) -> list[Value]:
+    """`x` in `group` equal parts along an axis; constants are cut at once."""
+    if group == 1:
+        return [x]
+    if x.data is not None:
+        return [context.constant(part, x.dtype) for part in np.split(x.data, group, axis)]
+    return context.emit_many("split", [context.ints(axis), x], num_splits=group)
+
+
+def checked_group(node: Node, x: Value, weight: Value, most_axes: int = 2) -> int:
     """The attribute `group`; refuses ranks that TFLite has no convolution for and groups that do not divide."""
-    if x.type.rank not in (3, 4):
+    if not 1 <= x.type.rank - 2 <= most_axes:
         raise Refusal(f"a convolution over {max(x.type.rank - 2, 0)} spatial axes is not supported")
     if weight.type.rank != x.type.rank:
         raise Refusal(f"weights {list(weight.shape)} do not fit input {list(x.shape)}")

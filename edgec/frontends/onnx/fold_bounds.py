@@ -1,4 +1,4 @@
-"""How large the result of a folded node can become, checked before it is computed: a file of 100 bytes may ask for 1 TiB."""
+"""How large a folded node's result becomes, checked before it is computed: 100 bytes of a file may ask for 1 TiB."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgec.frontends.onnx.fold_fast import FoldTooLarge, checked_bytes
+from edgec.frontends.onnx.fold_fast import FoldSizeError, checked_bytes
 from edgec.frontends.onnx.node import Node
 
 Bound = Callable[[Node, list[np.ndarray]], list[int]]
@@ -18,7 +18,7 @@ def check_bound(node: Node) -> None:
     """Refuse a node whose result would be larger than 2 GiB; malformed operands are left to the evaluator.
 
     Raises:
-        FoldTooLarge: the result would be too large.
+        FoldSizeError: the result would be too large.
     """
     arrays = [v.array() for v in node.inputs if v is not None]
     try:
@@ -38,7 +38,7 @@ def _integers(array: np.ndarray) -> list[int]:
 
 
 def _expand(node: Node, arrays: list[np.ndarray]) -> list[int]:
-    return [arrays[0].size, *[max(size, 1) for size in _integers(arrays[1])]]
+    return list(np.broadcast_shapes(arrays[0].shape, tuple(_integers(arrays[1]))))
 
 
 def _constant_of_shape(node: Node, arrays: list[np.ndarray]) -> list[int]:
@@ -52,7 +52,7 @@ def _tile(node: Node, arrays: list[np.ndarray]) -> list[int]:
 def _range(node: Node, arrays: list[np.ndarray]) -> list[int]:
     start, limit, delta = (float(a.reshape(())) for a in arrays)
     if delta == 0 or not all(map(math.isfinite, (start, limit, delta))):
-        raise FoldTooLarge(f"the range from {start:g} to {limit:g} by {delta:g} has no end")
+        raise FoldSizeError(f"the range from {start:g} to {limit:g} by {delta:g} has no end")
     return [max(math.ceil((limit - start) / delta), 0)]
 
 

@@ -17,14 +17,14 @@ MAX_FOLDED_BYTES = 2 << 30
 Fold = Callable[[Node], "np.ndarray | None"]
 
 
-class FoldTooLarge(Exception):
+class FoldSizeError(Exception):
     """A folded result would not fit into a model file."""
 
 
 def checked_bytes(shape: Sequence[int], dtype: np.dtype) -> None:
     """Refuse an array of more than 2 GiB."""
     if math.prod(int(d) for d in shape) * dtype.itemsize > MAX_FOLDED_BYTES:
-        raise FoldTooLarge(f"its result of shape {list(shape)} is larger than 2 GiB")
+        raise FoldSizeError(f"its result of shape {list(shape)} is larger than 2 GiB")
 
 
 def _guarded(fold: Fold) -> Fold:
@@ -57,7 +57,7 @@ def _constant_of_shape(node: Node) -> np.ndarray:
     value = np.asarray(node.attribute("value", np.zeros(1, np.float32))).reshape(-1)[0]
     shape = [int(d) for d in node.input(0).array().reshape(-1)]
     if min(shape, default=0) < 0:
-        raise FoldTooLarge(f"a constant of shape {shape} is impossible")
+        raise FoldSizeError(f"a constant of shape {shape} is impossible")
     checked_bytes(shape, value.dtype)
     return np.broadcast_to(value, shape)  # takes no memory
 

@@ -16,14 +16,13 @@ from edgec.frontends.onnx.node import Node, Refusal
 from edgec.frontends.onnx.node_schema import schema_complaint
 from edgec.frontends.onnx.shapes import input_types
 from edgec.frontends.onnx.translation import Translation
-from edgec.ir.dtype import DType
 from edgec.ir.graph import Graph, Module, Signature, Value
 from edgec.ops import build, verify
 
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-MIN_OPSET, MAX_OPSET = 7, 23
+MIN_OPSET, MAX_OPSET = 6, 23
 ONNX_DOMAINS = ("", "ai.onnx")
 GRAPH = 5  # AttributeProto.GRAPH
 Shapes = Mapping[str, Sequence[int]]
@@ -77,7 +76,8 @@ class _GraphTranslator:
             self._release(proto, remaining)
         if self.refused:
             listed = "; ".join(self.refused)
-            raise UnsupportedOp(f"Reading '{self.model.name}': {len(self.refused)} nodes cannot be translated: {listed}.")
+            count = len(self.refused)
+            raise UnsupportedOp(f"Reading '{self.model.name}': {count} nodes cannot be translated: {listed}.")
         self._outputs()
 
     def _count_uses(self) -> dict[str, int]:
@@ -191,4 +191,4 @@ def _names_used(proto: NodeProto) -> Iterator[str]:
 
 
 def _node_name(proto: NodeProto) -> str:
-    return proto.name or (proto.output[0] if proto.output else proto.op_type)
+    return str(proto.name or (proto.output[0] if proto.output else proto.op_type))

@@ -38,6 +38,7 @@ class Sampling:
     nearest_mode: str
     cubic_a: float = -0.75
     exclude_outside: bool = False
+    antialias: bool = False
 
 
 def onnx_coordinates(axis: Axis, mode: str, dtype: Any = np.float64) -> Array:
@@ -92,9 +93,11 @@ def _clipped(positions: Array, axis: Axis) -> Array:
 def onnx_matrix(axis: Axis, sampling: Sampling) -> Array:
     """The weights [wanted, size] of modes `linear` and `cubic`."""
     x = onnx_coordinates(axis, sampling.coordinates)
-    if sampling.mode == "cubic" and not axis.is_kept:
-        return _cubic_matrix(axis, x, sampling)
-    return _linear_matrix(axis, x)
+    if axis.is_kept:
+        return np.eye(axis.size)
+    if sampling.antialias:
+        return _antialiased_matrix(axis, x, sampling)
+    return _cubic_matrix(axis, x, sampling) if sampling.mode == "cubic" else _linear_matrix(axis, x)
 
 
 def _linear_matrix(axis: Axis, x: Array) -> Array:
@@ -108,19 +111,42 @@ def _linear_matrix(axis: Axis, x: Array) -> Array:
 
 
 def _cubic_matrix(axis: Axis, x: Array, sampling: Sampling) -> Array:
-    """Keys' cubic convolution with parameter a over four neighbours; outside ones are the edge's, or left out."""
-    a, low = sampling.cubic_a, np.floor(x).astype(np.int64)
+    """Cubic convolution over four neighbours; outside ones are the edge's, or left out."""
+    low = np.floor(x).astype(np.int64)
     matrix, rows = np.zeros((axis.wanted, axis.size)), np.arange(axis.wanted)
     for offset in (-1, 0, 1, 2):
-        distance = np.abs(x - low - offset)
-        inner = ((a + 2) * distance - (a + 3)) * distance**2 + 1
-        outer = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
-        weight = np.where(distance <= 1, inner, outer)
         neighbour = low + offset
+        weight = _cubic(np.abs(x - neighbour), sampling.cubic_a)
         if sampling.exclude_outside:
             weight = np.where((neighbour >= 0) & (neighbour < axis.size), weight, 0)
         np.add.at(matrix, (rows, np.clip(neighbour, 0, axis.size - 1)), weight)
     return matrix / matrix.sum(axis=1, keepdims=True) if sampling.exclude_outside else matrix
+
+
+def _cubic(distance: Array, a: float) -> Array:
+    """Keys' kernel with parameter a, 0 from distance 2 on."""
+    inner = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    outer = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+    return np.where(distance <= 1, inner, np.where(distance < 2, outer, 0))
+
+
+def _antialiased_matrix(axis: Axis, x: Array, sampling: Sampling) -> Array:
+    """The kernel is stretched by the factor by which the axis shrinks, and its weights are made to sum to 1."""
+    stretch = max(1 / axis.scale, 1.0)
+    support = (2 if sampling.mode == "cubic" else 1) * stretch
+    reach = int(np.ceil(support)) + 1
+    center = np.floor(x).astype(np.int64)
+    matrix, rows = np.zeros((axis.wanted, axis.size)), np.arange(axis.wanted)
+    for offset in range(-reach, reach + 1):
+        neighbour = center + offset
+        distance = np.abs(x - neighbour) / stretch
+        linear = np.maximum(1 - distance, 0)
+        weight = _cubic(distance, sampling.cubic_a) if sampling.mode == "cubic" else linear
+        if sampling.exclude_outside:
+            weight = np.where((neighbour >= 0) & (neighbour < axis.size), weight, 0)
+        np.add.at(matrix, (rows, np.clip(neighbour, 0, axis.size - 1)), weight)
+    found: Array = matrix / matrix.sum(axis=1, keepdims=True)
+    return found
 
 
 def tflite_positions(axis: Axis, align_corners: bool, half_pixel: bool) -> Array:

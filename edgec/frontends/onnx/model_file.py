@@ -52,9 +52,12 @@ class OnnxModel:
         from onnx import numpy_helper
 
         try:
-            return numpy_helper.to_array(tensor)
+            array: np.ndarray = numpy_helper.to_array(tensor)
         except (ValueError, TypeError, KeyError) as error:
-            raise ImportFailure(f"Reading '{self.name}': the data of initializer '{name}' is damaged ({error}).") from error
+            raise ImportFailure(
+                f"Reading '{self.name}': the data of initializer '{name}' is damaged ({error})."
+            ) from error
+        return array
 
     def _external(self, tensor: TensorProto) -> np.ndarray:
         from onnx import helper
@@ -110,7 +113,7 @@ def read_model(data: bytes, name: str) -> OnnxModel:
 
 def _parse(data: bytes, name: str, folder: Path | None) -> OnnxModel:
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     proto = onnx.ModelProto()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 -- it is an answer, not a fault
     """A node has no translation; the message is the reason, without the node's name."""
 
 
@@ -70,7 +71,7 @@ class Node:
         """A float attribute."""
         return float(self.attribute(name, default))
 
-    def array(self, index: int) -> np.ndarray | None:
+    def array(self, index: builtins.int) -> np.ndarray | None:
         """The data of a constant operand, None where the operand is absent; refuses one computed at run time."""
         value = self.optional(index)
         if value is None:
@@ -79,7 +80,7 @@ class Node:
             raise Refusal(f"its input {index} ('{value.name}') is computed at run time and must be constant")
         return value.data
 
-    def ints(self, index: int, attribute: str = "") -> list[int] | None:
+    def ints(self, index: builtins.int, attribute: str = "") -> list[builtins.int] | None:
         """Integers from a constant operand or, as in older opsets, from an attribute; None where neither is given."""
         if attribute and self.has(attribute):
             found = self.attribute(attribute)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from onnx import NodeProto
 
+NUMPY_BROADCASTING = 7  # the opset from which on operands broadcast as in numpy
+
 
 @dataclass(frozen=True, slots=True)
 class _Schema:
@@ -45,6 +47,8 @@ def schema_complaint(proto: NodeProto, opset: int) -> str | None:
             return f"opset {opset} has no attribute '{attribute.name}' for it"
         if attribute.type != wanted or attribute.ref_attr_name:
             return f"its attribute '{attribute.name}' has not the type that the ONNX standard gives it"
+        if opset < NUMPY_BROADCASTING and attribute.name == "broadcast" and attribute.i:
+            return f"broadcasting along an axis as in opset {opset} is not supported; export with opset 13 or later"
     missing = schema.required - {attribute.name for attribute in proto.attribute}
     if missing:
         return f"its attribute '{min(missing)}' is missing"

@@ -14,7 +14,7 @@ SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 
 
 def batch_normalization(node: Node, context: Translation) -> Value:
-    """BatchNormalization at inference: x * scale / sqrt(var + epsilon) + (bias - mean * scale / sqrt(var + epsilon))."""
+    """BatchNormalization at inference: (x - mean) * scale / sqrt(var + epsilon) + bias, as one product and one sum."""
     x = node.input(0)
     if node.int("training_mode", 0) or any(node.outputs[1:]):
         raise Refusal("batch normalization in training mode is not supported; export the model in eval mode")
@@ -22,25 +22,25 @@ def batch_normalization(node: Node, context: Translation) -> Value:
         raise Refusal("statistics for each position (spatial = 0) are not supported")
     if x.type.rank < 2:
         raise Refusal(f"its operand {list(x.shape)} has no channel axis")
-    scale, bias, mean, variance = (_float64(node, i) for i in (1, 2, 3, 4))
-    factor = scale / np.sqrt(variance + node.float("epsilon", 1e-5))
-    product = context.mul(x, _per_channel(context, x, factor))
-    return context.add(product, _per_channel(context, x, bias - mean * factor))
+    parameters = [_per_channel(context, node, i) for i in (1, 2, 3, 4)]
+    epsilon = node.float("epsilon", 1e-5)
+    if all(p.is_constant for p in parameters):
+        scale, bias, mean, variance = (p.array().astype(np.float64) for p in parameters)
+        factor = scale / np.sqrt(variance + epsilon)
+        product = context.mul(x, context.constant(factor, x.dtype))
+        return context.add(product, context.constant(bias - mean * factor, x.dtype))
+    return _affine(
+        context, context.mul(context.sub(x, parameters[2]), _inverse_root(context, parameters[3], epsilon)),
+        parameters[0], parameters[1],
+    )  # fmt: skip
 
 
-def _float64(node: Node, index: int) -> np.ndarray:
-    node.input(index)
-    data = node.array(index)
-    assert data is not None
-    channels = node.input(0).shape[1]
-    if data.shape != (channels,):
-        raise Refusal(f"its input {index} has shape {list(data.shape)} for {channels} channels")
-    return data.astype(np.float64)
-
-
-def _per_channel(context: Translation, x: Value, data: np.ndarray) -> Value:
-    """A constant that broadcasts along axis 1 of `x`."""
-    return context.constant(data.reshape(-1, *[1] * (x.type.rank - 2)).astype(x.dtype.numpy), x.dtype)
+def _per_channel(context: Translation, node: Node, index: int) -> Value:
+    """An operand of one number a channel, shaped to broadcast along axis 1."""
+    x, value = node.input(0), node.input(index)
+    if value.shape != (x.shape[1],):
+        raise Refusal(f"its input {index} has shape {list(value.shape)} for {x.shape[1]} channels")
+    return context.reshape(value, [x.shape[1], *[1] * (x.type.rank - 2)])
 
 
 def layer_normalization(node: Node, context: Translation) -> Result:

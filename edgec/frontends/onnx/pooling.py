@@ -1,6 +1,8 @@
-"""Pooling; 1-D windows run as 2-D ones of height 1."""
+"""Pooling; 1-D windows run as 2-D ones of height 1, dilated and 3-D ones as slices that are combined axis by axis."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -12,27 +14,34 @@ from edgec.ir.graph import Value
 
 NOT_NEGATIVE = {"relu", "relu6", "relu_0_to_1", "logistic", "softmax", "abs", "square", "sqrt", "exp"}
 KEEPS_SIGN = {"transpose", "reshape", "squeeze", "expand_dims", "max_pool_2d", "average_pool_2d", "concatenation"}
+MOST_SLICES = 256  # along one axis of a window without a kernel of its own
+LARGEST_COUNT_MAP = 1 << 24
 
 
 def max_pool(node: Node, context: Translation) -> Value:
-    """MaxPool without the indices output; a dilated window is the maximum of strided slices."""
+    """MaxPool without the indices output."""
     if any(node.outputs[1:]):
         raise Refusal("its second output, the indices, is not supported")
     x = node.input(0)
     window = _window(node, x)
+    outside = _never_the_maximum(x, window)
+    if not _has_kernel(window):
+        return _sliced(context, _padded(context, x, window, outside), window, "maximum")
+    window = window.as_2d()
     nhwc, padding = to_nhwc(context, x), window.padding
-    if any(d != 1 for d in window.dilations):
-        return from_nhwc(context, _dilated_max(context, _max_padded(context, nhwc, window), window), x)
     if padding is None:
-        nhwc, padding = _max_padded(context, nhwc, window), "VALID"
+        nhwc, padding = pad_nhwc(context, nhwc, window, outside), "VALID"
     return from_nhwc(context, _pool(context, "max_pool_2d", nhwc, window, padding), x)
 
 
 def _window(node: Node, x: Value) -> Window:
-    if x.type.rank not in (3, 4):
+    if x.type.rank not in (3, 4, 5):
         raise Refusal(f"pooling over {max(x.type.rank - 2, 0)} spatial axes is not supported")
-    kernel = [int(k) for k in node.attribute("kernel_shape", [])]
-    return node_window(node, x.shape[2:], kernel).as_2d()
+    return node_window(node, x.shape[2:], [int(k) for k in node.attribute("kernel_shape", [])])
+
+
+def _has_kernel(window: Window) -> bool:
+    return len(window.sizes) <= 2 and all(d == 1 for d in window.dilations)
 
 
 def _pool(context: Translation, opcode: str, x: Value, window: Window, padding: str) -> Value:
@@ -42,18 +51,16 @@ def _pool(context: Translation, opcode: str, x: Value, window: Window, padding: 
     )  # fmt: skip
 
 
-def _max_padded(context: Translation, x: Value, window: Window) -> Value:
-    """Pad with what never is the maximum: 0 beside values that are not negative, else the lowest number.
+def _never_the_maximum(x: Value, window: Window) -> float:
+    """A padding that never is the maximum: 0 beside values that are not negative, else the lowest number.
 
     The lowest number would stretch the range that quantization has to represent; 0 does not.
     """
-    if not any(sum(pads) for pads in window.reached):
-        return x
-    if any(before >= kernel for (before, _), kernel in zip(window.reached, window.kernel)):
+    if any(before > (k - 1) * d for (before, _), k, d in zip(window.reached, window.kernel, window.dilations)):
         raise Refusal(f"pads {window.pads} leave windows that touch no element")
-    dtype = x.dtype.numpy
-    lowest = np.finfo(dtype).min if x.dtype.is_float else np.iinfo(dtype).min
-    return pad_nhwc(context, x, window, 0 if _is_not_negative(x) else lowest)
+    if _is_not_negative(x):
+        return 0
+    return float(np.finfo(x.dtype.numpy).min) if x.dtype.is_float else int(np.iinfo(x.dtype.numpy).min)
 
 
 def _is_not_negative(x: Value) -> bool:
@@ -71,19 +78,31 @@ def _is_not_negative(x: Value) -> bool:
     return False
 
 
-def _dilated_max(context: Translation, x: Value, window: Window) -> Value:
-    for axis in (0, 1):
-        stride, dilation, count = window.strides[axis], window.dilations[axis], window.outputs[axis]
-        parts = []
-        for tap in range(window.kernel[axis]):
-            begin, step, end = [0, 0, 0, 0], [1, 1, 1, 1], list(x.shape)
-            begin[axis + 1], step[axis + 1] = tap * dilation, stride
-            end[axis + 1] = tap * dilation + (count - 1) * stride + 1
-            bounds = [context.ints(bound) for bound in (begin, end, step)]
-            parts.append(context.emit("strided_slice", [x, *bounds]))
-        x = parts[0]
-        for part in parts[1:]:
-            x = context.emit("maximum", [x, part])
+def _padded(context: Translation, x: Value, window: Window, value: float) -> Value:
+    """Pad the spatial axes of a value in ONNX's layout as far as the window reaches."""
+    if not any(before or after for before, after in window.reached):
+        return x
+    paddings = context.constant(np.array([(0, 0), (0, 0), *window.reached], np.int32))
+    if value == 0:
+        return context.emit("pad", [x, paddings])
+    return context.emit("padv2", [x, paddings, context.like(x, value)])
+
+
+def _sliced(context: Translation, x: Value, window: Window, opcode: str) -> Value:
+    """Combine the elements of each window, one axis after the other, by `opcode` over strided slices."""
+    for i, taps in enumerate(window.kernel):
+        if taps > MOST_SLICES:
+            raise Refusal(f"a dilated or 3-D window of {taps} is not supported, only up to {MOST_SLICES}")
+        axis, stride = i + 2, window.strides[i]
+        total: Value | None = None
+        for tap in range(taps):
+            begin, step, end = [0] * x.type.rank, [1] * x.type.rank, list(x.shape)
+            begin[axis], step[axis] = tap * window.dilations[i], stride
+            end[axis] = begin[axis] + (window.outputs[i] - 1) * stride + 1
+            part = context.emit("strided_slice", [x, *[context.ints(bound) for bound in (begin, end, step)]])
+            total = part if total is None else context.emit(opcode, [total, part])
+        assert total is not None  # windows have at least one tap
+        x = total
     return x
 
 
@@ -91,64 +110,83 @@ def average_pool(node: Node, context: Translation) -> Value:
     """AveragePool; windows that count other positions than TFLite does are corrected by a constant map."""
     x = node.input(0)
     window = _window(node, x)
-    if any(d != 1 for d in window.dilations):
-        raise Refusal(f"average pooling with dilations {node.attribute('dilations')} is not supported")
     counts_pads = bool(node.int("count_include_pad", 0))
+    if not _has_kernel(window):
+        total = _sliced(context, _padded(context, x, window, 0), window, "add")
+        return context.mul(total, context.constant(np.float32(1) / _counts(window, counts_pads)))
+    window = window.as_2d()
     nhwc = to_nhwc(context, x)
-    padding = window.padding
-    if padding == "SAME" and not counts_pads:  # as TFLite, which counts the elements inside the input only
+    if window.padding == "SAME" and not counts_pads:  # as TFLite, which counts the elements inside the input only
         return from_nhwc(context, _pool(context, "average_pool_2d", nhwc, window, "SAME"), x)
-    if padding != "VALID":
+    counts = _counts(window, counts_pads)
+    if window.padding != "VALID":
         nhwc = pad_nhwc(context, nhwc, window)
     pooled = _pool(context, "average_pool_2d", nhwc, window, "VALID")
-    correction = _count_correction(window, counts_pads)
-    if not np.all(correction == 1):
-        pooled = context.mul(pooled, context.constant(correction))
+    area = math.prod(window.kernel)
+    if np.any(counts != area):
+        pooled = context.mul(pooled, context.constant(np.float32(area) / counts[:, :, None]))
     return from_nhwc(context, pooled, x)
 
 
-def _count_correction(window: Window, counts_pads: bool) -> np.ndarray:
-    """[H, W, 1] map of window area over the number of positions ONNX counts."""
-    maps = []
-    for axis in (0, 1):
-        before, after = window.pads[axis]
-        kernel, size = window.kernel[axis], window.sizes[axis]
-        low, high = (-before, size + after) if counts_pads else (0, size)
-        start = np.arange(window.outputs[axis]) * window.strides[axis] - before
-        counted = np.minimum(start + kernel, high) - np.maximum(start, low)
+def _counts(window: Window, counts_pads: bool) -> np.ndarray:
+    """How many positions ONNX counts in each window, as float32 in the shape of the spatial axes."""
+    if math.prod(window.outputs) > LARGEST_COUNT_MAP:
+        raise Refusal(f"its {math.prod(window.outputs)} windows are too many")
+    counts = np.ones((), np.float32)
+    for i, taps in enumerate(window.kernel):
+        before, after = window.pads[i]
+        low, high = (-before, window.sizes[i] + after) if counts_pads else (0, window.sizes[i])
+        starts = np.arange(window.outputs[i]) * window.strides[i] - before
+        counted = np.zeros(len(starts), np.float32)
+        for tap in range(taps):
+            position = starts + tap * window.dilations[i]
+            counted += (low <= position) & (position < high)
         if counted.min(initial=1) < 1:
             raise Refusal(f"pads {window.pads} leave windows that touch no element")
-        maps.append(kernel / counted)
-    return (maps[0][:, None, None] * maps[1][None, :, None]).astype(np.float32)
+        counts = counts[..., None] * counted
+    return counts
 
 
 def lp_pool(node: Node, context: Translation) -> Value:
-    """LpPool for p = 1 and 2: the sum as an average over zero-padded windows, times the area."""
+    """LpPool: the p-th root of the sum of |x| ** p over zero-padded windows."""
     x = node.input(0)
-    window = _window(node, x)
-    if any(d != 1 for d in window.dilations):
-        raise Refusal(f"Lp pooling with dilations {node.attribute('dilations')} is not supported")
-    p = _norm(node)
-    powers = to_nhwc(context, context.emit("abs" if p == 1 else "square", [x]))
+    window, p = _window(node, x), _norm(node)
+    powers = _power(context, x, p)
+    if not _has_kernel(window):
+        return _root(context, _sliced(context, _padded(context, powers, window, 0), window, "add"), p)
+    window = window.as_2d()
+    nhwc = to_nhwc(context, powers)
     if window.padding != "VALID":
-        powers = pad_nhwc(context, powers, window)
-    mean = _pool(context, "average_pool_2d", powers, window, "VALID")
-    total = context.mul(mean, context.like(x, window.kernel[0] * window.kernel[1]))
-    return from_nhwc(context, total if p == 1 else context.emit("sqrt", [total]), x)
+        nhwc = pad_nhwc(context, nhwc, window)
+    mean = _pool(context, "average_pool_2d", nhwc, window, "VALID")
+    total = context.mul(mean, context.like(x, math.prod(window.kernel)))
+    return from_nhwc(context, _root(context, total, p), x)
 
 
 def _norm(node: Node) -> int:
     p = node.int("p", 2)
-    if p not in (1, 2):
-        raise Refusal(f"pooling by the norm p = {p} is not supported, only 1 and 2")
+    if p < 1:
+        raise Refusal(f"the norm p = {p} is not positive")
     return p
 
 
+def _power(context: Translation, x: Value, p: int) -> Value:
+    if p == 2:
+        return context.emit("square", [x])
+    magnitude = context.emit("abs", [x])
+    return magnitude if p == 1 else context.emit("pow", [magnitude, context.like(x, p)])
+
+
+def _root(context: Translation, x: Value, p: int) -> Value:
+    if p == 2:
+        return context.emit("sqrt", [x])
+    return x if p == 1 else context.emit("pow", [x, context.like(x, 1 / p)])
+
+
 def global_lp_pool(node: Node, context: Translation) -> Value:
-    """GlobalLpPool for p = 1 and 2."""
+    """GlobalLpPool: LpPool over all of the spatial axes."""
     x, p = node.input(0), _norm(node)
-    total = _global(context, "sum", context.emit("abs" if p == 1 else "square", [x]))
-    return total if p == 1 else context.emit("sqrt", [total])
+    return _root(context, _global(context, "sum", _power(context, x, p)), p)
 
 
 def global_average_pool(node: Node, context: Translation) -> Value:

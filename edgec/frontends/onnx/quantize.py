@@ -78,7 +78,7 @@ def dequantize_linear(node: Node, context: Translation) -> Value:
 def _dequantized(node: Node, context: Translation, x: Value, quant: QuantParams) -> Value:
     from_outside = x.producer is None and x.quant is None
     known = x.quant is not None and x.quant.same_mapping(quant)
-    kernel = x.dtype in _QUANTIZED and not (x.dtype is DType.INT16 and any(quant.zero_point))
+    kernel = x.dtype in _QUANTIZED and not (x.dtype is DType.INT16 and (quant.is_per_channel or any(quant.zero_point)))
     if kernel and (from_outside or known):
         x.type = x.type.with_quant(quant)
         return context.emit("dequantize", [x])

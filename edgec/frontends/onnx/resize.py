@@ -27,8 +27,6 @@ _SAME_WEIGHT = 1e-5  # weights that differ by less are the same: scales such as 
 def resize(node: Node, context: Translation) -> Value:
     """Resize by constant scales or sizes; modes nearest, linear and cubic."""
     x = node.input(0)
-    if node.int("antialias", 0):
-        raise Refusal("antialias has no TFLite counterpart")
     if node.opset < 11:
         sampling = Sampling(node.attribute("mode", "nearest"), "asymmetric", "before opset 11")
         return _resized(context, x, _axes_by_scales(x, _floats(node, 1)), sampling)
@@ -38,6 +36,7 @@ def resize(node: Node, context: Translation) -> Value:
         node.attribute("nearest_mode", "round_prefer_floor"),
         node.float("cubic_coeff_a", -0.75),
         bool(node.int("exclude_outside", 0)),
+        bool(node.int("antialias", 0)),
     )
     return _resized(context, x, _wanted_axes(node, x), sampling)
 

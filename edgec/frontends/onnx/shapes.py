@@ -29,7 +29,9 @@ def input_types(model: OnnxModel, shapes: Mapping[str, Sequence[int]]) -> dict[s
     unknown = set(shapes) - {i.name for i in inputs}
     if unknown:
         names = ", ".join(f"'{i.name}'" for i in inputs) or "none"
-        raise ImportFailure(f"Reading '{model.name}': there is no input '{sorted(unknown)[0]}'; the inputs are {names}.")
+        raise ImportFailure(
+            f"Reading '{model.name}': there is no input '{sorted(unknown)[0]}'; the inputs are {names}."
+        )
     return {i.name: _input_type(model, i, shapes.get(i.name)) for i in inputs}
 
 
@@ -43,7 +45,9 @@ def _input_type(model: OnnxModel, info: ValueInfoProto, wanted: Sequence[int] | 
     try:
         dtype = DType.from_numpy(np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type)))
     except (KeyError, ValueError, TypeError):
-        raise ImportFailure(f"{where} has an element type that TFLite has not (ONNX type {tensor.elem_type}).") from None
+        raise ImportFailure(
+            f"{where} has an element type that TFLite has not (ONNX type {tensor.elem_type})."
+        ) from None
     if not tensor.HasField("shape"):
         if wanted is None:
             raise ImportFailure(f"{where} has no shape; give it with --shape {info.name}=1,224,224,3.")

@@ -11,11 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgec.frontends.onnx.convolution import checked_group, checked_kernel, from_nhwc, to_nhwc, weight_2d
+from edgec.frontends.onnx.convolution import (
+    checked_group,
+    checked_kernel,
+    from_nhwc,
+    split_groups,
+    to_nhwc,
+    weight_2d,
+)
 from edgec.frontends.onnx.node import Node, Refusal
 from edgec.frontends.onnx.padding import explicit_pads, positive_ints
 from edgec.frontends.onnx.translation import Translate, Translation
 from edgec.ir.graph import Value
+
+LARGEST_DILATED_KERNEL = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +58,34 @@ def conv_transpose(node: Node, context: Translation) -> Value:
     group = checked_group(node, x, weight)
     if weight.shape[0] != x.shape[1]:
         raise Refusal(f"weights {list(weight.shape)} do not fit input {list(x.shape)}")
-    if any(d != 1 for d in positive_ints(node, "dilations", x.type.rank - 2)):
-        raise Refusal(f"a transposed convolution with dilations {node.attribute('dilations')} is not supported")
-    axes = _axes(node, x.shape[2:], checked_kernel(node, weight))
+    checked_kernel(node, weight)
+    weight = _dilated(context, weight, positive_ints(node, "dilations", x.type.rank - 2))
+    axes = _axes(node, x.shape[2:], weight.shape[2:])
     if len(axes) == 1:
         axes = [_Axis(1, 1, 1), *axes]
     bias = node.optional(2)
     parts = zip(
-        _groups(context, to_nhwc(context, x), group, 3),
-        _groups(context, weight_2d(context, weight), group, 0),
-        [None] * group if bias is None else _groups(context, bias, group, 0),
+        split_groups(context, to_nhwc(context, x), group, 3),
+        split_groups(context, weight_2d(context, weight), group, 0),
+        [None] * group if bias is None else split_groups(context, bias, group, 0),
     )
     results = [_transpose_conv(context, *part, axes) for part in parts]
     result = results[0] if group == 1 else context.emit("concatenation", results, axis=3)
     return from_nhwc(context, _cropped(context, result, axes), x)
+
+
+def _dilated(context: Translation, weight: Value, dilations: Sequence[int]) -> Value:
+    """Weights with zeros in between: TFLite has no dilated transposed convolution."""
+    if all(d == 1 for d in dilations):
+        return weight
+    if weight.data is None:
+        raise Refusal(f"dilations {list(dilations)} are not supported for weights computed at run time")
+    sizes = [(size - 1) * d + 1 for size, d in zip(weight.shape[2:], dilations)]
+    if any(size > LARGEST_DILATED_KERNEL for size in sizes):
+        raise Refusal(f"dilations {list(dilations)} are too large")
+    wide = np.zeros((*weight.shape[:2], *sizes), weight.data.dtype)
+    wide[(slice(None), slice(None), *(slice(None, None, d) for d in dilations))] = weight.data
+    return context.constant(wide, weight.dtype)
 
 
 def _axes(node: Node, sizes: Sequence[int], kernel: Sequence[int]) -> list[_Axis]:
@@ -99,14 +122,6 @@ def _checked(axis: _Axis) -> _Axis:
     return axis
 
 
-def _groups(context: Translation, x: Value, group: int, axis: int) -> list[Value]:
-    if group == 1:
-        return [x]
-    if x.data is not None:
-        return [context.constant(part, x.dtype) for part in np.split(x.data, group, axis)]
-    return context.emit_many("split", [context.ints(axis), x], num_splits=group)
-
-
 def _transpose_conv(context: Translation, x: Value, iohw: Value, bias: Value | None, axes: Sequence[_Axis]) -> Value:
     ohwi = context.transpose(iohw, [1, 2, 3, 0])
     same = all(axis.is_same for axis in axes)
@@ -123,7 +138,8 @@ def _cropped(context: Translation, result: Value, axes: Sequence[_Axis]) -> Valu
     if list(result.shape[1:3]) == sizes:
         return result
     begin = [0, *[axis.crop for axis in axes], 0]
-    return context.emit("slice", [result, context.ints(begin), context.ints([result.shape[0], *sizes, result.shape[3]])])
+    extent = [result.shape[0], *sizes, result.shape[3]]
+    return context.emit("slice", [result, context.ints(begin), context.ints(extent)])
 
 
 TRANSLATIONS: dict[str, Translate] = {"ConvTranspose": conv_transpose}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from onnx import helper, numpy_helper
 
 from edgec.errors import UnsupportedOp
@@ -103,13 +104,11 @@ def refusal(
 ) -> str:
     """The reason for which a node named 'node' is refused, without the sentence around it."""
     model, _ = node_model(op_type, inputs, constants=constants, outputs=outputs, opset=opset, **attributes)
-    try:
+    with pytest.raises(UnsupportedOp) as caught:
         read_onnx(model.SerializeToString(), "model.onnx")
-    except UnsupportedOp as error:
-        before = f"Reading 'model.onnx': 1 nodes cannot be translated: 'node' ({op_type}): "
-        assert str(error).startswith(before), str(error)
-        return str(error)[len(before) : -1]
-    raise AssertionError(f"{op_type} was translated")
+    found, before = str(caught.value), f"Reading 'model.onnx': 1 nodes cannot be translated: 'node' ({op_type}): "
+    assert found.startswith(before), found
+    return found[len(before) : -1]
 
 
 def node_model(

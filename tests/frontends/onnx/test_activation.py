@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgec.frontends.onnx import read_onnx
+from edgec.runtime.evaluate import evaluate
+
 X = np.concatenate(
     [np.random.default_rng(1).standard_normal(230) * 4, [0, -0.0, 1, -1, 6, 7, 30, -30, 100, -100]]
 ).reshape(2, 3, 4, 10).astype(np.float32)  # fmt: skip
@@ -93,6 +96,13 @@ def test_clip_of_integers(compare: Any) -> None:
 def test_prelu(compare: Any, shape: tuple[int, ...], constants: tuple[int, ...], opset: int) -> None:
     module = compare.check_node("PRelu", [X, np.asarray(random(*shape))], constants=constants, opset=opset)
     assert opcodes(module) == ["prelu"]
+
+
+def test_prelu_before_opset_7_has_a_slope_for_each_channel(compare: Any) -> None:
+    slope = random(3)
+    model, feeds = compare.node_model("PRelu", [X, slope], constants=(1,), opset=6)  # onnxruntime has it from 7 on
+    (found,) = evaluate(read_onnx(model.SerializeToString()).main, feeds)
+    compare.assert_close("y0", found, np.where(X > 0, X, X * slope[:, None, None]))
 
 
 def test_prelu_of_rank_5(compare: Any) -> None:

@@ -82,10 +82,20 @@ def test_conv_1d(compare: Any, attributes: dict[str, Any], group: int) -> None:
     compare.check_node("Conv", inputs, constants=(1, 2), group=group, **attributes)
 
 
+@pytest.mark.parametrize("attributes", [
+    {}, {"pads": [1, 1, 1, 1, 1, 1]}, {"pads": [0, 1, 2, 1, 0, 0], "strides": [2, 1, 2]}, {"dilations": [1, 2, 1]},
+])  # fmt: skip
+@pytest.mark.parametrize(("group", "constants"), [(1, (1, 2)), (2, (1, 2)), (2, ())])
+def test_conv_3d(compare: Any, attributes: dict[str, Any], group: int, constants: tuple[int, ...]) -> None:
+    inputs = [random(1, 4, 5, 6, 7), random(6, 4 // group, 3, 3, 3), random(6)]
+    compare.check_node("Conv", inputs, group=group, constants=constants, **attributes)
+
+
 @pytest.mark.parametrize(
     ("inputs", "attributes", "reason"),
     [
-        ([random(1, 2, 4, 4, 4), random(2, 2, 1, 1, 1)], {}, "a convolution over 3 spatial axes is not supported"),
+        ([random(1, 2, 2, 2, 2, 2), random(2, 2, 1, 1, 1, 1)], {},
+         "a convolution over 4 spatial axes is not supported"),
         ([X, random(4, 6, 3, 3)], {"group": 4}, "6 input channels do not divide into 4 groups"),
         ([X, random(4, 5, 3, 3)], {}, "weights [4, 5, 3, 3] in 1 groups do not fit input [2, 6, 9, 10]"),
         ([X, random(4, 6, 3)], {}, "weights [4, 6, 3] do not fit input [2, 6, 9, 10]"),
@@ -132,6 +142,11 @@ def test_conv_transpose(
     assert next(op for op in module.main.ops if op.opcode == "transpose_conv").attributes["padding"] == padding
 
 
+def test_dilated_conv_transpose(compare: Any) -> None:
+    inputs = [X, random(6, 4, 3, 2), random(4)]
+    compare.check_node("ConvTranspose", inputs, constants=(1, 2), dilations=[2, 3], strides=[2, 2], pads=[1, 0, 1, 1])
+
+
 @pytest.mark.parametrize("constants", [(1, 2), ()])
 @pytest.mark.parametrize("group", [2, 6])
 def test_conv_transpose_groups(compare: Any, group: int, constants: tuple[int, ...]) -> None:
@@ -148,7 +163,7 @@ def test_conv_transpose_1d(compare: Any, attributes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("attributes", "reason"),
     [
-        ({"dilations": [2, 2]}, "a transposed convolution with dilations [2, 2] is not supported"),
+        ({"dilations": [2, 2]}, "dilations [2, 2] are not supported for weights computed at run time"),
         ({"pads": [6, 6, 6, 6]}, "its pads leave -1 of 11 positions"),
         ({"output_padding": [1]}, "output_padding [1] and output_shape [] do not fit 2 spatial axes"),
         ({"strides": [3, 3], "output_shape": [30, 30]},

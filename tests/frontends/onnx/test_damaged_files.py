@@ -60,8 +60,7 @@ def test_the_model_is_sound() -> None:
 def translated_or_refused(data: bytes) -> bool:
     try:
         read_onnx(data)
-    except EdgecError as error:
-        assert str(error)
+    except EdgecError:
         return False
     return True
 
@@ -86,7 +85,9 @@ def test_cut_files(length: int) -> None:
     assert not translated_or_refused(BYTES[:length])
 
 
-NUMBERS = st.sampled_from([-(2**63), -(2**31), -2, -1, 0, 1, 2, 3, 5, 17, 1000, 2**16, 2**31 - 1, 2**31, 2**40, 2**63 - 1])
+NUMBERS = st.sampled_from(
+    [-(2**63), -(2**31), -2, -1, 0, 1, 2, 3, 5, 17, 1000, 2**16, 2**31 - 1, 2**31, 2**40, 2**63 - 1]
+)
 
 
 @st.composite
@@ -148,8 +149,8 @@ def test_messages(compare: Any) -> None:
     model = one("Relu", x)
     model.graph.node[0].input[0] = "nowhere"
     assert message(model) == "Reading 'm.onnx': node 'node' uses 'nowhere', which nothing defines."
-    model = one("Relu", x, opset=6)
-    assert message(model) == "Reading 'm.onnx': it uses opset 6; edgec reads 7 to 23."
+    model = one("Relu", x, opset=5)
+    assert message(model) == "Reading 'm.onnx': it uses opset 5; edgec reads 6 to 23."
     model = one("Expand", x, np.array([1 << 20, 1 << 20, 2, 2]), constants=(0, 1))
     assert message(model) == (
         "Reading 'm.onnx': node 'node' (Expand): its result of shape [1048576, 1048576, 2, 2] is larger than 2 GiB."

@@ -22,12 +22,15 @@ def test_batch_normalization(compare: Any, opset: int, shape: tuple[int, ...]) -
     assert [op.opcode for op in module.main.ops] == ["mul", "add"]
 
 
+def test_batch_normalization_with_statistics_given_at_run_time(compare: Any) -> None:
+    compare.check_node("BatchNormalization", [X, random(6), random(6), random(6), np.abs(random(6))], constants=(1,))
+
+
 @pytest.mark.parametrize(
     ("inputs", "constants", "attributes", "reason"),
     [
         ([X, *[random(6)] * 4], (1, 2, 3, 4), {"training_mode": 1},
          "batch normalization in training mode is not supported; export the model in eval mode"),
-        ([X, *[random(6)] * 4], (1, 2, 3), {}, "its input 4 ('x4') is computed at run time and must be constant"),
         ([X, random(5), *[random(6)] * 3], (1, 2, 3, 4), {}, "its input 1 has shape [5] for 6 channels"),
         ([random(6), *[random(6)] * 4], (1, 2, 3, 4), {}, "its operand [6] has no channel axis"),
     ],
@@ -98,5 +101,7 @@ def test_local_response_normalization(compare: Any, size: int, attributes: dict[
         ("InstanceNormalization", [random(2, 3), *[random(3)] * 2], {}, "its operand [2, 3] has no spatial axis"),
     ],
 )
-def test_refusals(compare: Any, op_type: str, inputs: list[np.ndarray], attributes: dict[str, Any], reason: str) -> None:
+def test_refusals(
+    compare: Any, op_type: str, inputs: list[np.ndarray], attributes: dict[str, Any], reason: str
+) -> None:
     assert compare.refusal(op_type, inputs, **attributes) == reason

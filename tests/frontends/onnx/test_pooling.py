@@ -54,8 +54,18 @@ def test_padding_after_relu_is_zero(compare: Any) -> None:
     {"dilations": [2, 3]}, {"dilations": [2, 2], "strides": [2, 1], "pads": [1, 1, 1, 1]},
     {"dilations": [1, 4], "ceil_mode": 1, "strides": [2, 2]},
 ])  # fmt: skip
-def test_dilated_max_pool(compare: Any, attributes: dict[str, Any]) -> None:
-    compare.check_node("MaxPool", [X], opset=12, kernel_shape=[3, 2], **attributes)
+@pytest.mark.parametrize(("op_type", "more"), [
+    ("MaxPool", {}), ("AveragePool", {}), ("AveragePool", {"count_include_pad": 1}), ("LpPool", {"p": 3}),
+])  # fmt: skip
+def test_dilations(compare: Any, op_type: str, more: dict[str, int], attributes: dict[str, Any]) -> None:
+    module = compare.check_node(op_type, [X], opset=19, kernel_shape=[3, 2], **attributes, **more)
+    assert "transpose" not in opcodes(module)
+
+
+@pytest.mark.parametrize("attributes", [{}, {"strides": [1, 2, 2], "pads": [1, 0, 1, 0, 0, 1]}])
+@pytest.mark.parametrize("op_type", ["MaxPool", "AveragePool", "LpPool"])
+def test_three_spatial_axes(compare: Any, op_type: str, attributes: dict[str, Any]) -> None:
+    compare.check_node(op_type, [X.reshape(2, 3, 3, 3, 10)], opset=19, kernel_shape=[2, 1, 3], **attributes)
 
 
 @pytest.mark.parametrize("op_type", ["MaxPool", "AveragePool", "LpPool"])
@@ -70,7 +80,7 @@ def test_max_pool_of_bytes(compare: Any) -> None:
         compare.check_node("MaxPool", [array], opset=12, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 0, 0])
 
 
-@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("p", [1, 2, 3])
 @pytest.mark.parametrize("pads", PADS[:3], ids=str)
 def test_lp_pool(compare: Any, p: int, pads: list[int]) -> None:
     compare.check_node("LpPool", [X], kernel_shape=[3, 2], p=p, pads=pads)
@@ -87,17 +97,14 @@ def test_global_pools(compare: Any, op_type: str, shape: tuple[int, ...]) -> Non
     ("op_type", "x", "attributes", "outputs", "reason"),
     [
         ("MaxPool", X, {"kernel_shape": [2, 2]}, 2, "its second output, the indices, is not supported"),
-        ("MaxPool", X.reshape(2, 3, 3, 3, 10), {"kernel_shape": [2, 2, 2]}, 1,
-         "pooling over 3 spatial axes is not supported"),
+        ("MaxPool", X.reshape(2, 3, 3, 3, 2, 5), {"kernel_shape": [2, 2, 2, 2]}, 1,
+         "pooling over 4 spatial axes is not supported"),
         ("MaxPool", X, {"kernel_shape": [2]}, 1, "kernel shape [2] does not fit 2 spatial axes"),
         ("MaxPool", X, {"kernel_shape": [2, 2], "pads": [2, 0, 0, 0]}, 1,
          "pads [(2, 0), (0, 0)] leave windows that touch no element"),
-        ("AveragePool", X, {"kernel_shape": [2, 2], "dilations": [2, 1]}, 1,
-         "average pooling with dilations [2, 1] is not supported"),
         ("AveragePool", X, {"kernel_shape": [2, 2], "pads": [2, 0, 0, 0]}, 1,
          "pads [(2, 0), (0, 0)] leave windows that touch no element"),
-        ("LpPool", X, {"kernel_shape": [2, 2], "p": 3}, 1,
-         "pooling by the norm p = 3 is not supported, only 1 and 2"),
+        ("LpPool", X, {"kernel_shape": [2, 2], "p": 0}, 1, "the norm p = 0 is not positive"),
         ("GlobalMaxPool", X[0, 0], {}, 1, "its operand [9, 10] has no spatial axis"),
     ],
 )  # fmt: skip

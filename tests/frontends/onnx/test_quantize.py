@@ -42,6 +42,16 @@ def test_quantized_per_axis(compare: Any) -> None:
     assert next(iter(module.main.ops)).result.quant.axis == 1
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16"])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_quantized_inputs_per_axis(compare: Any, axis: int, dtype: str) -> None:
+    x = RNG.integers(0, 99, (2, 3, 4)).astype(dtype)
+    scale, point = np.linspace(0.02, 0.1, x.shape[axis], dtype=np.float32), np.full(x.shape[axis], 5, dtype)
+    compare.check_node("DequantizeLinear", [x, scale, point], constants=[1, 2], axis=axis, opset=21)
+    zeros = np.zeros_like(point)
+    compare.check_node("DequantizeLinear", [x, scale, zeros], constants=[1, 2], axis=axis, opset=21)
+
+
 def test_the_default_is_uint8(compare: Any) -> None:
     compare.check_node("QuantizeLinear", [real(2, 3), SCALE], constants=[1])
 

@@ -94,6 +94,15 @@ def test_nearest_of_integers(compare: Any, dtype: str) -> None:
     by_scales(compare, RNG.integers(0, 99, (1, 2, 3, 4)).astype(dtype), [1, 1, 2, 2], mode="nearest")
 
 
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+@pytest.mark.parametrize("exclude_outside", [0, 1])
+@pytest.mark.parametrize("sizes", [(4, 3), (2, 5), (8, 20), (3, 10)], ids=str)
+def test_antialias(compare: Any, mode: str, exclude_outside: int, sizes: tuple[int, int]) -> None:
+    by_sizes(
+        compare, real(1, 2, 8, 10), [1, 2, *sizes], opset=18, mode=mode, antialias=1, exclude_outside=exclude_outside
+    )
+
+
 def test_named_axes_and_aspect_ratio(compare: Any) -> None:
     x = real(1, 2, 4, 6)
     by_sizes(compare, x, [8, 9], opset=18, mode="linear", axes=[2, 3])
@@ -136,7 +145,6 @@ def test_refusals(compare: Any) -> None:
     def refused(x: Array = x, opset: int = 13, **attributes: Any) -> str:
         return str(compare.refusal("Resize", [x, None, scales], constants=[2], opset=opset, **attributes))
 
-    assert refused(opset=18, mode="linear", antialias=1) == "antialias has no TFLite counterpart"
     crop = "coordinate_transformation_mode 'tf_crop_and_resize' has no TFLite counterpart"
     assert refused(coordinate_transformation_mode="tf_crop_and_resize") == crop
     rounds = "mode 'linear' on uint8 rounds as no TFLite kernel does"

@@ -84,7 +84,7 @@ def test_depthwise_transposed_and_following_convolutions(run: Callable[..., Any]
   graph @main(%x: float32[1,3,3,2]) {
     $d = constant float32[1,2,2,2] [1.0, 2.0, 3.0, 4.0, -1.0, -2.0, -3.0, -4.0]
     $e = constant float32[2] [1.0, 2.0]
-    %a = depthwise_conv_2d(%x, $d, $e) {padding = "SAME", stride_w = 1, stride_h = 1, depth_multiplier = 1} : float32[1,3,3,2]
+    %a = depthwise_conv_2d(%x, $d, $e) {stride_w = 1, stride_h = 1, depth_multiplier = 1} : float32[1,3,3,2]
     $s = constant float32[2] [2.0, -3.0]
     %b = mul(%a, $s) : float32[1,3,3,2]
     %r = tanh(%b) : float32[1,3,3,2]
@@ -209,7 +209,8 @@ REFUSED = {
     ),
     "a constant that varies in space": (
         conv_then("$k = constant float32[1,4,1,1] [1.0, 2.0, 3.0, 4.0]", "%y = mul(%c, $k) : float32[1,4,4,3]"),
-        "FoldIntoWeightsBefore: its constant of shape [1, 4, 1, 1] is neither a scalar nor one value for each of 3 channels",
+        "FoldIntoWeightsBefore: its constant of shape [1, 4, 1, 1] is neither a scalar nor one value for each of 3 "
+        "channels",
     ),
     "a shift before SAME padding": (
         f"""
