@@ -60,12 +60,11 @@ class GraphMaker:
         }
 
     def conv(self) -> Value:
-        """A convolution with 1x1 or 3x3 filters, with or without bias."""
+        """A convolution with 1x1 or 3x3 filters; LiteRT demands a bias."""
         x, filters = self.image(), self.draw(st.integers(1, 6))
         side = self.draw(st.sampled_from([1, 3]))
-        bias = self.weights(filters) if self.draw(st.booleans()) else None
         weight = self.weights(filters, side, side, x.shape[3])
-        return self.builder.emit("conv_2d", [x, weight, bias], **self.window(x))
+        return self.builder.emit("conv_2d", [x, weight, self.weights(filters)], **self.window(x))
 
     def depthwise(self) -> Value:
         """A 3x3 depthwise convolution."""

@@ -162,8 +162,9 @@ def _slice_last(space: ChannelSpace, op: Op, index: int, labels: Labels) -> None
 
 def _pad(space: ChannelSpace, op: Op) -> None:
     paddings = constant_ints(op.operand(1))
-    if paddings is None or any(paddings[-2:]):
-        space.freeze_op(op, f"{op.describe()} pads along channels")
+    value = op.optional_operand(2)
+    if paddings is None or any(paddings[-2:]) or (value is not None and not value.is_constant):
+        space.freeze_op(op, f"{op.describe()} pads along channels, or with what is only known at run time")
     else:
         _pass(space, op)
 

@@ -31,8 +31,9 @@ class EliminateDeadChannels(GraphPass):
     A channel goes where every op that mixes it with others can do without: its weights for it are zero, or it holds one
     value for every input (a filter of zeros, or one whose whole range the activation clamps) which is real zero, or
     which the bias can take over (no window reaches over the border, the integer bias has room). The value is the real
-    kernels' (`probe`). Integer models keep every output bit; in float a sum may round differently. The channel multiple
-    is not kept: fewer channels never cost more multiplications. Each value keeps at least one channel.
+    kernels' (`probe`). Integer models keep every output bit in TFLM, in XNNPACK and in LiteRT's reference kernels
+    (LiteRT's own int8 `quantize` rounds by an element's place in memory); in float a sum may round differently. The
+    channel multiple is not kept: fewer channels never cost more multiplications. Each value keeps at least one channel.
     """
 
     name: ClassVar[str] = "eliminate_dead_channels"

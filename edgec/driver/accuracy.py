@@ -10,7 +10,7 @@ from edgec.cost.estimate import Estimate, Evidence
 from edgec.data.evaluate import accuracy_drop, evaluate_metrics
 from edgec.driver.feeds import open_samples
 from edgec.driver.options import Progress
-from edgec.driver.runner import ArtifactRunner
+from edgec.driver.runner import ArtifactRunner, litert_target
 from edgec.ir.graph import Module
 from edgec.target.target import Target
 
@@ -44,14 +44,10 @@ def measure_accuracy(
         done += 1
         progress("evaluating", done / total)
 
-    reference = ArtifactRunner(serialize(float_module), float_module, target)
-    if not quantized_source and target.runtime == "tflm":
-        reference = _litert_runner(float_module, target)
+    runtime = target if quantized_source else litert_target(target)
+    reference = ArtifactRunner(serialize(float_module), float_module, runtime)
     runs = [reference.run, ArtifactRunner(artifact, module, target).run]
     ours, theirs = evaluate_metrics(runs, samples, on_sample=on_sample)
     drop = Estimate.exact(accuracy_drop(ours, theirs), Evidence.EXECUTED, f"{samples.metric} on {total} samples")
     return AccuracyFigures(str(samples.metric), ours.value, theirs.value, drop, total, samples.origin)
 
-
-def _litert_runner(module: Module, target: Target) -> ArtifactRunner:
-    return ArtifactRunner(serialize(module), module, target.model_copy(update={"runtime": "litert"}))

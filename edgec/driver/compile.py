@@ -33,6 +33,7 @@ from edgec.ir.graph import Module
 from edgec.ir.printer import print_module
 from edgec.ops import OP_DEFS
 from edgec.passes.base import Pass, PassContext
+from edgec.passes.canonicalize.fix_batch import FixBatch
 from edgec.passes.manager import PassRecord, run_passes
 from edgec.quant import QuantOptions, quantize_module
 from edgec.quant.stored import is_quantized
@@ -132,6 +133,7 @@ class _Compilation:
         records: list[PassRecord] = []
         if source.format == "tflite":
             artifact = source.path.read_bytes()
+            run_passes(module, [FixBatch()], self.context)  # only for the figures: the artifact is the file itself
         else:
             records = run_passes(module, self.pipeline.before, self.context, after_each=self._after_each)
             artifact = serialize(module)
@@ -154,7 +156,7 @@ class _Compilation:
         rank = {"fits": 0, "uncertain": 1, "unknown": 1, "misses": 2}
         for scheme in schemes:
             work = clone_module(module)
-            pruned = prune(work, options, self.device.target, partial(self._holds, scheme, samples))
+            pruned = prune(work, self.options, self.device.target, partial(self._holds, scheme, samples))
             candidate = self._finish(work, scheme, float_module, samples, records)
             found = rank[verdict_of(self._lines(candidate))]
             if best is None or found < best[0] or found == best[0] == 2:

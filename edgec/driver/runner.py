@@ -49,6 +49,13 @@ def open_session(artifact: bytes, target: Target, *, xnnpack: bool = True, threa
     return LiteRTSession(artifact, xnnpack=xnnpack, threads=threads)
 
 
+def litert_target(target: Target) -> Target:
+    """The target itself where LiteRT runs it, else one whose artifacts LiteRT runs: float references run there."""
+    from edgec.target.load import load_target
+
+    return target if target.runtime == "litert" else load_target("mobile-cpu")
+
+
 def quantized(array: np.ndarray, info: TensorInfo) -> np.ndarray:
     """`array` in the dtype of an input; floats are quantized with the input's scale, anything else is cast."""
     if array.dtype == info.dtype:

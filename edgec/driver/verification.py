@@ -10,7 +10,9 @@ import numpy as np
 from edgec.backends.tflite import serialize
 from edgec.driver.checks import FLOAT_TOLERANCE, Run, compare_runs, count_identical
 from edgec.driver.options import Progress
-from edgec.driver.runner import ArtifactRunner, feeds_in_source_layout, open_session, outputs_in_source_layout
+from edgec.driver.runner import (
+    ArtifactRunner, feeds_in_source_layout, litert_target, open_session, outputs_in_source_layout,
+)  # fmt: skip
 from edgec.driver.source import SourceModel
 from edgec.driver.worst_layer import worst_layer
 from edgec.errors import MissingExtra, RuntimeFailure, VerificationError
@@ -59,7 +61,7 @@ def verify_artifact(
     elif quantized_source:
         notes.append("the source is quantized: the artifact is compared with it byte for byte instead")
     else:
-        from_source, source_name = _against_source(source, float_module, feeds, notes)
+        from_source, source_name = _against_source(source, float_module, target, feeds, notes)
     progress("checking the artifact", None)
     try:
         runner = ArtifactRunner(artifact, module, target)
@@ -83,11 +85,11 @@ def verify_artifact(
 
 
 def _against_source(
-    source: SourceModel, float_module: Module, feeds: Feeds, notes: list[str]
+    source: SourceModel, float_module: Module, target: Target, feeds: Feeds, notes: list[str]
 ) -> tuple[Check | None, str | None]:
     try:
         runtime = source.runtime()
-        ours = ArtifactRunner(serialize(float_module), float_module, _litert(None), xnnpack=True)
+        ours = ArtifactRunner(serialize(float_module), float_module, litert_target(target), xnnpack=False)
 
         def run_source(feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
             return runtime.run(feeds_in_source_layout(feed, float_module))
@@ -117,14 +119,8 @@ def _departure(source: SourceModel, check: Check) -> str:
 
 def _reference(float_module: Module, target: Target, quantized_source: bool) -> ArtifactRunner:
     """The float module in LiteRT; a model that came quantized in its target's own runtime."""
-    runtime = target if quantized_source else _litert(target)
+    runtime = target if quantized_source else litert_target(target)
     return ArtifactRunner(serialize(float_module), float_module, runtime)
-
-
-def _litert(target: Target | None) -> Target:
-    from edgec.target.load import load_target
-
-    return load_target("mobile-cpu") if target is None or target.runtime != "litert" else target
 
 
 def _bit_exact(

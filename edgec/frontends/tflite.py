@@ -21,12 +21,14 @@ from edgec.ir.types import QuantParams, TensorType
 from edgec.ir.verify import CUSTOM, OPAQUE
 from edgec.ops import OP_DEFS, verify
 from edgec.schema.defaults import default_attributes
+from edgec.schema.fields import enum_name
 from edgec.schema.reader import read_model
 
 Tree = Mapping[str, Any]
 MAX_FILE_BYTES = 4 << 30
 BYTES_PER_NUMBER = 4  # an index, a size or a scale takes so many at least
 MIN_BUDGET = 16_384
+MAX_MESSAGE = 1_000  # characters
 
 
 def load_tflite(path: Path) -> Module:
@@ -56,10 +58,18 @@ def read_tflite(data: bytes | np.ndarray, name: str = "model") -> Module:
         module = _ModuleReader(read_model(data), name, len(data)).read()
         verify(module)
     except ImportFailure as error:
-        raise ImportFailure(f"Reading '{name}': {error}") from error
+        raise ImportFailure(_sentence(f"Reading '{name}': {error}")) from error
     except (VerificationError, ValueError) as error:
-        raise ImportFailure(f"Reading '{name}': the model breaks a rule of TFLite: {error}") from error
+        raise ImportFailure(_sentence(f"Reading '{name}': the model breaks a rule of TFLite: {error}")) from error
     return module
+
+
+def _sentence(text: str) -> str:
+    """A message on one line of bearable length, whatever names a damaged file puts into it."""
+    plain = text.encode("utf-8", "backslashreplace").decode()
+    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in plain)
+    half = MAX_MESSAGE // 2
+    return plain if len(plain) <= MAX_MESSAGE else f"{plain[:half]} … {plain[-half:]}"
 
 
 class _ModuleReader:
@@ -164,9 +174,9 @@ def _opcode(tree: Tree) -> tuple[str | int, str, int]:
     """(builtin name, custom code, version); old files hold the code in a byte, new ones in both places."""
     code, deprecated = tree["builtin_code"], tree["deprecated_builtin_code"]
     if code == "ADD" and deprecated:
-        from edgec.schema.fields import enum_name
-
         code = enum_name("BuiltinOperator", deprecated)
+    if isinstance(code, int) and code < 0:
+        raise ImportFailure(f"an operator has the code {code}, which cannot be; the file is damaged")
     return code, tree["custom_code"] or "", tree["version"]
 
 

@@ -223,9 +223,9 @@ class _Parser:
         values: dict[str, Value] = {}
         self.expect("(")
         while not self.accept(")"):
-            key, name = self.value_id()
+            key, name = self.new_id(values)
             self.expect(":")
-            self.define(values, key, graph.add_input(name, self.type()))
+            values[key] = graph.add_input(name, self.type())
             self.accept(",")
         self.expect("{")
         while not self.accept_word("return"):
@@ -237,10 +237,12 @@ class _Parser:
         graph.outputs = outputs
         return graph
 
-    def define(self, values: dict[str, Value], key: str, value: Value) -> None:
+    def new_id(self, values: dict[str, Value]) -> tuple[str, str]:
+        """(id, name) of a value that is not defined yet."""
+        key, name = self.value_id()
         if key in values:
-            raise self.fail(f"value '{value.name}' is defined twice")
-        values[key] = value
+            raise self.fail(f"value '{name}' is defined twice")
+        return key, name
 
     def use(self, values: dict[str, Value]) -> Value:
         key, name = self.value_id()
@@ -252,14 +254,14 @@ class _Parser:
         self.skip()
         ids: list[tuple[str, str]] = []
         if self.text[self.at : self.at + 1] in ("%", "$"):
-            ids.append(self.value_id())
+            ids.append(self.new_id(values))
             while self.accept(","):
-                ids.append(self.value_id())
+                ids.append(self.new_id(values))
             self.expect("=")
         word = self.word()
         if word in ("constant", "variable", "tensor") and len(ids) == 1:
             key, name = ids[0]
-            self.define(values, key, self.leaf(word, name))
+            values[key] = self.leaf(word, name)
             return
         self.op(graph, word, ids, values)
 
@@ -281,7 +283,7 @@ class _Parser:
             return data
         try:
             if isinstance(data, str):
-                array = np.frombuffer(base64.b64decode(data), type_.dtype.numpy)
+                array = np.frombuffer(base64.b64decode(data, validate=True), type_.dtype.numpy)
             else:
                 array = np.array(data, type_.dtype.numpy)
             return array.reshape(type_.shape)
@@ -317,8 +319,7 @@ class _Parser:
             Op(opcode, operands, results, attributes, name=name, source=source, version=version,
                intermediates=intermediates)
         )  # fmt: skip
-        for (key, _), value in zip(ids, results):
-            self.define(values, key, value)
+        values.update({key: value for (key, _), value in zip(ids, results)})
 
     def _result_types(self, count: int) -> list[TensorType]:
         if not count:

@@ -34,10 +34,10 @@ def from_json(tree: Any) -> Any:
     if not isinstance(tree, dict):
         return tree
     if "$bytes" in tree:
-        return base64.b64decode(tree["$bytes"])
+        return base64.b64decode(tree["$bytes"], validate=True)
     if "$float" in tree:
         return float(tree["$float"])
     if "$array" in tree:
         dtype, shape, data = tree["$array"]
-        return np.frombuffer(base64.b64decode(data), np.dtype(dtype)).reshape(shape)
+        return np.frombuffer(base64.b64decode(data, validate=True), np.dtype(dtype)).reshape(shape)
     return {k: from_json(v) for k, v in tree.items()}

@@ -113,7 +113,8 @@ def _verify_uses(where: str, value: Value) -> None:
 
 def _verify_leaf(where: str, value: Value) -> None:
     if value.producer is not None:
-        raise VerificationError(f"{where} is no result of this graph, but has a producer")
+        what = "a constant" if value.is_constant else "defined nowhere in this graph"
+        raise VerificationError(f"{where} is {what}, but has a producer")
     _verify_uses(where, value)
     if value.is_constant:
         _verify_constant(where, value)

@@ -13,7 +13,9 @@ from edgec.passes.fuse.canonicalize_activation import CanonicalizeActivation
 from edgec.passes.fuse.canonicalize_fully_connected import CanonicalizeFullyConnected
 from edgec.passes.fuse.fold_mul_add_into_weights import FoldMulAddIntoWeights
 from edgec.passes.fuse.fuse_activation import FuseActivations
+from edgec.passes.fuse.fuse_mul_add_into_depthwise import FuseMulAdd
 from edgec.passes.fuse.fuse_pad_into_conv import FusePadsIntoWindows
+from edgec.passes.layout.move_transposes import MoveTransposes
 from edgec.passes.legalize.legalize import Legalize
 from edgec.passes.registry import PassRegistry
 
@@ -25,10 +27,12 @@ PASSES = PassRegistry(
         EliminateIdentities,
         EliminateCommonSubexpressions,
         CanonicalizeReshape,
+        MoveTransposes,
         CanonicalizeMeanPool,
         CanonicalizeActivation,
         CanonicalizeFullyConnected,
         FoldMulAddIntoWeights,
+        FuseMulAdd,
         FusePadsIntoWindows,
         FuseActivations,
         Legalize,

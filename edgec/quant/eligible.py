@@ -12,6 +12,8 @@ from edgec.quant.groups import UnionFind
 from edgec.target.target import Target
 
 HOPELESS_CONSTANT = 1e8  # beside a constant like this nothing of an ordinary activation is left in 8 bits
+# TFLM's relu6 clamps and does not rescale (LiteRT's does both): with two scales it gives wrong values.
+_KEEPS_SCALE: dict[str, tuple[str, ...]] = {"tflm": ("relu6",)}
 _BORDERS = ("quantize", "dequantize")
 
 
@@ -26,13 +28,13 @@ def float_reasons(graph: Graph, target: Target) -> dict[Op, str]:
     return reasons
 
 
-def stranded_movement(graph: Graph, reasons: dict[Op, str]) -> list[Op]:
+def stranded_movement(graph: Graph, reasons: dict[Op, str], target: Target) -> list[Op]:
     """Ops that only move data between float ops: int8 would cost accuracy and conversions there and gain nothing.
 
     Connected ops that move data stand or fall together: they are stranded where no op that computes in int8 is next to
     any of them.
     """
-    moving = [op for op in graph.ops if touches_float(op) and op not in reasons and moves_data(op)]
+    moving = [op for op in graph.ops if touches_float(op) and op not in reasons and moves_data(op, target)]
     union: UnionFind[Op] = UnionFind()
     anchored: set[Op] = set()
     members = set(moving)
@@ -53,10 +55,10 @@ def touches_float(op: Op) -> bool:
     )
 
 
-def moves_data(op: Op) -> bool:
+def moves_data(op: Op, target: Target) -> bool:
     """True for ops whose results are among their operands' values: all with one scale throughout."""
     definition = OP_DEFS.get(op.opcode)
-    return definition is not None and definition.quant.same_scale
+    return definition is not None and (definition.quant.same_scale or op.opcode in _KEEPS_SCALE.get(target.runtime, ()))
 
 
 def quantized_operands(op: Op, definition: OpDef) -> list[int]:

@@ -17,10 +17,10 @@ class QuantOptions:
     constants with fewer elements stay float32 under fp16 and w8, where the dequantize op would cost more than it saves.
     """
 
-    method: RangeMethod = "minmax"
+    method: RangeMethod = "mse"
     percentile: float = 99.99
     bias_correction: bool = True
-    small_constant_elements: int = 256
+    small_constant_elements: int = 1024
 
     def __post_init__(self) -> None:
         if self.method not in ("minmax", "percentile", "mse"):

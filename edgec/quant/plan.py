@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -96,13 +96,13 @@ def layout(module: Module, target: Target, scheme: str = "w8a8") -> Layout:
             f"quantizing '{module.name}' to {scheme} for target {target.name}, which runs int8 only: "
             f"{len(reasons)} of its {len(graph)} ops cannot become int8: {listed}; replace them in the source model"
         )
-    for op in stranded_movement(graph, reasons) if reasons else ():
+    for op in stranded_movement(graph, reasons, target) if reasons else ():
         reasons[op] = "it moves data between ops that stay in float"
     int8_ops = tuple(op for op in graph.ops if touches_float(op) and op not in reasons)
     fixed = _fixed_results(int8_ops)
-    groups = _groups(int8_ops, fixed)
-    moving = frozenset(op for op in int8_ops if moves_data(op))
-    return Layout(graph, int8_ops, reasons, groups, moving, fixed, _sources(int8_ops, moving, fixed))
+    moving = dict.fromkeys(op for op in int8_ops if moves_data(op, target))
+    groups = _groups(moving, fixed)
+    return Layout(graph, int8_ops, reasons, groups, frozenset(moving), fixed, _sources(int8_ops, moving, fixed))
 
 
 def make_plan(
@@ -129,7 +129,7 @@ def make_plan(
     results: dict[Value, QuantParams] = {}
     for op in layout_.int8_ops:
         definition = OP_DEFS[op.opcode]
-        _plan_activations(op, definition, chosen, operands)
+        _plan_activations(op, op in layout_.moving, chosen, operands)
         _plan_weights(op, definition, target, given_weights or {}, operands)
         results.update((r, chosen[r]) for r in op.results if r.dtype is DType.FLOAT32)
     io = target.io_dtype[scheme]
@@ -156,9 +156,8 @@ def _flowing(op: Op) -> list[Value]:
     return [v for v in operands if not v.is_constant] + [r for r in op.results if r.dtype is DType.FLOAT32]
 
 
-def _groups(ops: Sequence[Op], fixed: Mapping[Value, QuantParams]) -> dict[Value, tuple[Value, ...]]:
+def _groups(moving: Mapping[Op, None], fixed: Mapping[Value, QuantParams]) -> dict[Value, tuple[Value, ...]]:
     """Values that share a scale. A prescribed range joins only a group all of whose sources have that very range."""
-    moving = {op: None for op in ops if moves_data(op)}
     apart: set[Value] = set()
     for members in _joined(moving, apart):
         movers = [v.producer for v in members if v.producer in moving]
@@ -187,7 +186,7 @@ def _constant_operands(op: Op) -> list[int]:
     return [i for i in quantized_operands(op, OP_DEFS[op.opcode]) if op.operand(i).is_constant and not saturates(op, i)]
 
 
-def _sources(ops: Sequence[Op], moving: frozenset[Op], fixed: Mapping[Value, QuantParams]) -> tuple[Value, ...]:
+def _sources(ops: Sequence[Op], moving: Container[Op | None], fixed: Mapping[Value, QuantParams]) -> tuple[Value, ...]:
     found: dict[Value, None] = {}
     for op in ops:
         flowing = [op.operand(i) for i in quantized_operands(op, OP_DEFS[op.opcode])]
@@ -258,9 +257,10 @@ def _range_of(constant: Value) -> Range:
 
 
 def _plan_activations(
-    op: Op, definition: OpDef, chosen: Mapping[Value, QuantParams], out: dict[tuple[Op, int], OperandPlan]
+    op: Op, one_scale: bool, chosen: Mapping[Value, QuantParams], out: dict[tuple[Op, int], OperandPlan]
 ) -> None:
-    shared = chosen[op.results[0]] if definition.quant.same_scale and op.results[0] in chosen else None
+    definition = OP_DEFS[op.opcode]
+    shared = chosen[op.results[0]] if one_scale else None
     for index in quantized_operands(op, definition):
         value, role = op.operand(index), definition.role(index)
         if role is not Role.ACTIVATION:

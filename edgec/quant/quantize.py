@@ -15,7 +15,11 @@ from edgec.quant.calibrate import Progress, Ranges, calibrate
 from edgec.quant.options import QuantOptions
 from edgec.quant.plan import Layout, QuantPlan, layout, make_plan
 from edgec.quant.stored import absorb_qdq, is_quantized, widened
+from edgec.quant.storage import store_fp16, store_w8
 from edgec.target.target import Target
+
+_STORAGE = {"fp16": store_fp16, "w8": store_w8}
+_STORED_AS = {"fp16": "float16", "w8": "int8"}
 
 FeedsSource = Callable[[], Iterable[Mapping[str, np.ndarray]]]
 
@@ -52,6 +56,14 @@ def quantize_module(
         raise QuantizationError(f"quantizing '{module.name}': {refusal}")
     if is_quantized(module):
         return QuantResult(module, None, ("the model arrived quantized; its integers are kept as they are",))
+    if scheme == "fp32":
+        return QuantResult(module, None, ())
+    if scheme in _STORAGE:
+        stored = _STORAGE[scheme](module, options.small_constant_elements)
+        said = f"{stored.constants} constants are stored as {_STORED_AS[scheme]}, {stored.bytes_saved:,} bytes less"
+        return QuantResult(stored.module, None, (said, *stored.notes))
+    if scheme != "w8a8":
+        raise QuantizationError(f"quantizing '{module.name}': scheme {scheme} is not implemented; use fp16, w8 or w8a8")
     return _quantize_statically(module, scheme, target, feeds, options, progress)
 
 

@@ -304,7 +304,7 @@ class Compression(_Section):
     dead_channels: Count = 0
     macs_before: Count | None = None
     macs_after: Count | None = None
-    bytes_before: Count | None = Field(default=None, description="the float model as a .tflite")
+    bytes_before: Count | None = Field(default=None, description="the source model's file")
     bytes_after: Count | None = None
     parameters_before: Count | None = None
     parameters_after: Count | None = None

@@ -34,7 +34,7 @@ def test_weakest_channels_go_and_costs_fall(float_net: Any) -> None:
     last = net.conv(a, 2, name="last")
     last.producer.operand(1).data = np.ones((2, 1, 1, 8), np.float32)
     module = net.finish(last)
-    kept = np.delete(module.main.first_op.operand(1).array(), [1, 3], axis=0)  # type: ignore[union-attr]
+    kept = np.delete(module.main.first_op.operand(1).array(), [1, 3], axis=0)
     plan = plan_pruning(module, 0.25)
     assert [(g.name, g.removed) for g in plan.groups] == [("a", (1, 3)), ("last", ())]
     result = apply_pruning(module, plan)
@@ -107,7 +107,10 @@ def test_unequal_halves_become_split_v(float_net: Any, run_float: Callable[[Modu
     net = float_net(4, 4, 3)
     a = _scaled(net, net.x, [1, 2, 9, 9, 9, 9], "a")
     halves = net.emit.emit_op("split", [net.graph.constant(np.array(3, np.int32)), a], num_splits=2)
-    module = net.finish(net.conv(halves.results[0], 2), net.conv(halves.results[1], 2))
+    readers = [net.conv(half, 2) for half in halves.results]
+    for reader in readers:
+        reader.producer.operand(1).data = np.ones((2, 1, 1, 3), np.float32)
+    module = net.finish(*readers)
     apply_pruning(module, plan_pruning(module, 0.3))
     verify(module)
     split = next(op for op in module.main.ops if op.opcode.startswith("split"))

@@ -34,8 +34,8 @@ CASES = [
         f"%y = cos(%x) : {X8}", f"%x: {X8}", MCU,
     ),
     (
-        "WeightsAreConstant: fully_connected 'y': its weights 'w' are computed at run time; make them a constant of the "
-        "model",
+        "WeightsAreConstant: fully_connected 'y': its weights 'w' are computed at run time; make them a constant "
+        "of the model",
         "%y = fully_connected(%x, %w) : float32[1,3]", "%x: float32[1,2], %w: float32[3,2]", PHONE,
     ),
     (
@@ -53,14 +53,14 @@ CASES = [
         f"%x: int16[1,2,2,2] {Q}", MCU,
     ),
     (
-        "PerChannelFullyConnected: fully_connected 'y': its weights have 2 scales, one for each unit; quantize them per "
-        "tensor",
+        "PerChannelFullyConnected: fully_connected 'y': its weights have 2 scales, one for each unit; quantize "
+        "them per tensor",
         '$w = constant int8[2,2] quant {"scale": [0.5, 0.25], "zero_point": 0, "axis": 0} [1, 2, 3, 4]\n'
         f"%y = fully_connected(%x, $w) : int8[1,2] {Q}", f"%x: int8[1,2] {Q}", MCU,
     ),
     (
-        "SmallWeights: fully_connected 'y': its weights are int4: TFLM unpacks int4 weights into the arena at full int8 "
-        "size",
+        "SmallWeights: fully_connected 'y': its weights are int4: TFLM unpacks int4 weights into the arena at "
+        "full int8 size",
         f"$w = constant int4[2,2] {Q} [1, 2, 3, 4]\n%y = fully_connected(%x, $w) : int8[1,2] {Q}",
         f"%x: int8[1,2] {Q}", MCU,
     ),

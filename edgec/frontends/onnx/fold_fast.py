@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from edgec.frontends.onnx.node import Node
+from edgec.frontends.onnx.quantized_constants import dequantized
 
 MAX_FOLDED_BYTES = 2 << 30
 Fold = Callable[[Node], "np.ndarray | None"]
 
 
 class FoldSizeError(Exception):
-    """A folded result would not fit into a model file."""
+    """A folded result would not fit into a model file, or its operands do not fit each other."""
 
 
 def checked_bytes(shape: Sequence[int], dtype: np.dtype) -> None:
@@ -86,6 +87,16 @@ def _gather(node: Node) -> np.ndarray | None:
     return np.take(x, indices, axis)
 
 
+def _gather_elements(node: Node) -> np.ndarray:
+    x, indices = _operands(node)
+    axis = node.int("axis", 0) + (x.ndim if node.int("axis", 0) < 0 else 0)
+    fits = x.ndim == indices.ndim and all(i == axis or n <= x.shape[i] for i, n in enumerate(indices.shape))
+    if not fits or not 0 <= axis < x.ndim or not np.all((-x.shape[axis] <= indices) & (indices < x.shape[axis])):
+        raise FoldSizeError(f"indices of shape {list(indices.shape)} do not fit data of shape {list(x.shape)}")
+    part = x[tuple(slice(None) if i == axis else slice(n) for i, n in enumerate(indices.shape))]
+    return np.take_along_axis(part, indices, axis)
+
+
 def _unsqueeze(node: Node) -> np.ndarray | None:
     x, axes = node.input(0).array(), node.ints(1, "axes" if node.opset < 13 else "")
     return None if axes is None else np.expand_dims(x, tuple(axes))
@@ -130,7 +141,9 @@ FAST: dict[str, Fold] = {
         "Concat": _concat,
         "Constant": _constant,
         "ConstantOfShape": _constant_of_shape,
+        "DequantizeLinear": dequantized,
         "Gather": _gather,
+        "GatherElements": _gather_elements,
         "Mul": _arithmetic(np.multiply),
         "Reshape": _reshape,
         "Squeeze": _squeeze,

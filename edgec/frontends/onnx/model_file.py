@@ -7,13 +7,14 @@ out of it are refused.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgec.errors import ImportFailure
+from edgec.frontends.onnx.raw_weights import split_weights
 
 if TYPE_CHECKING:
     from onnx import GraphProto, TensorProto
@@ -24,8 +25,11 @@ MAX_FILE_BYTES = 2 << 30  # a protocol buffer's own limit
 class OnnxModel:
     """A parsed ONNX model: its graph, opset and initializers, which are unpacked when asked for."""
 
-    def __init__(self, proto: Any, name: str, folder: Path | None) -> None:
+    def __init__(
+        self, proto: Any, name: str, folder: Path | None, weights: Mapping[str, memoryview] | None = None
+    ) -> None:
         self.proto = proto
+        self._weights = weights or {}  # raw data that was taken out of the message
         self.name = name
         self.folder = folder
         self.graph: GraphProto = proto.graph
@@ -49,9 +53,12 @@ class OnnxModel:
             return None
         if tensor.data_location == 1:  # EXTERNAL
             return self._external(tensor)
-        from onnx import numpy_helper
+        from onnx import helper, numpy_helper
 
         try:
+            if name in self._weights:
+                dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+                return np.frombuffer(self._weights[name], dtype).reshape(tuple(tensor.dims))
             array: np.ndarray = numpy_helper.to_array(tensor)
         except (ValueError, TypeError, KeyError) as error:
             raise ImportFailure(
@@ -116,8 +123,9 @@ def _parse(data: bytes, name: str, folder: Path | None) -> OnnxModel:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     proto = onnx.ModelProto()
+    light, weights = split_weights(data)
     try:
-        proto.ParseFromString(data)
+        proto.ParseFromString(light)
     except (DecodeError, RecursionError) as error:
         raise ImportFailure(f"Reading '{name}': it is no ONNX model, or a damaged one.") from error
     if not proto.HasField("graph") or not proto.graph.output:
@@ -125,7 +133,7 @@ def _parse(data: bytes, name: str, folder: Path | None) -> OnnxModel:
     _check_names(proto, name)
     if proto.functions:
         proto = _inline(proto, name)
-    return OnnxModel(proto, name, folder)
+    return OnnxModel(proto, name, folder, weights)
 
 
 def _check_names(proto: Any, name: str) -> None:

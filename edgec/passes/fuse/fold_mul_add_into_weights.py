@@ -47,9 +47,10 @@ class FoldIntoWeightsBefore(RewriteRule[AfterWeights]):
     def pattern(self, op: Op) -> AfterWeights | None:
         """A constant scale or shift of the result of a weighted op."""
         affine = read_affine(op)
-        if affine is None or affine.x.producer is None or affine.x.producer.opcode not in FORMS:
+        producer = affine.x.producer if affine is not None else None
+        if affine is None or producer is None or producer.opcode not in FORMS or len(producer.results) != 1:
             return None
-        return AfterWeights(affine.x.producer, affine)
+        return AfterWeights(producer, affine)
 
     def check(self, match: AfterWeights) -> str | None:
         """Refuse other readers, an activation in between, constants that vary in space, and quantized weights."""

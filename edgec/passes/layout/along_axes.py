@@ -287,18 +287,11 @@ class OverLastAxis(SpaceRule):
         shape = placement.shape(0)
         while shape[-1] == 1:  # axes behind the last dimension
             shape = shape[:-1]
-        if op.opcode == "local_response_normalization" or len(shape) > 4:
-            shape = op.operand(0).shape[:1] + (1,) * 2 + shape[-1:] if len(shape) < 4 else shape
-        x = emitter.fetch(op.operand(0), part.mode.orders[0], _rank_4(op, shape))
-        return emit_like(op, [x], emitter)
-
-
-def _rank_4(op: Op, shape: tuple[int, ...]) -> tuple[int, ...]:
-    if op.opcode != "local_response_normalization" or len(shape) == 4:
-        return shape
-    while len(shape) > 4:
-        shape = (shape[0] * shape[1], *shape[2:])
-    return (1,) * (4 - len(shape)) + shape
+        while len(shape) > 4:
+            shape = (shape[0] * shape[1], *shape[2:])
+        if op.opcode == "local_response_normalization":
+            shape = (1,) * (4 - len(shape)) + shape
+        return emit_like(op, [emitter.fetch(op.operand(0), part.mode.orders[0], shape)], emitter)
 
 
 class Gather(SpaceRule):

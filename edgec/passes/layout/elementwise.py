@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from edgec.ir.graph import Op, Value
 from edgec.ir.types import TensorType
@@ -36,6 +37,8 @@ def _has_scales_along_axis(values: Sequence[Value]) -> bool:
 
 class SameShape(LayoutRule):
     """Elementwise ops whose operands all have the result's shape, or are one element."""
+
+    follows_shape: ClassVar[bool] = True
 
     def parts(self, op: Op) -> list[Part] | None:
         """One uniform part."""

@@ -62,6 +62,12 @@ class Emitter:
             held[order] = self._moved(value, order, shape)
         return self.shaped(held[order], shape)
 
+    def current(self, value: Value | None) -> Value | None:
+        """The tensor that holds a value of the old graph as written; constants and new tensors are what they are."""
+        if value is None or value not in self.stored:
+            return value
+        return self.fetch(value, as_written(value.type.elements), value.shape)
+
     def shaped(self, tensor: Value, shape: Sequence[int]) -> Value:
         """The tensor in another shape, its elements where they are."""
         shape = tuple(shape)
@@ -137,6 +143,15 @@ def reordered(data: np.ndarray, order: StorageOrder) -> np.ndarray:
     by_stride = sorted(order, key=lambda pair: -pair[1])
     logical = np.ascontiguousarray(data).reshape([size for size, _ in by_stride])
     return np.ascontiguousarray(logical.transpose([by_stride.index(pair) for pair in order])).reshape(-1)
+
+
+def reordered_along(data: np.ndarray, axis: int, order: StorageOrder) -> np.ndarray:
+    """An array with the slices along one axis in a storage order of that axis."""
+    by_stride = sorted(order, key=lambda pair: -pair[1])
+    divided = data.reshape(*data.shape[:axis], *(size for size, _ in by_stride), *data.shape[axis + 1 :])
+    inner = [axis + by_stride.index(pair) for pair in order]
+    last = range(axis + len(order), divided.ndim)
+    return np.ascontiguousarray(divided.transpose(*range(axis), *inner, *last)).reshape(data.shape)
 
 
 def _moved_axis(value: Value, order: StorageOrder, shape: tuple[int, ...]) -> QuantParams | None:

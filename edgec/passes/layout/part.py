@@ -7,6 +7,7 @@ slot follow those of all others (its mode), or the part cannot work in that orde
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -159,6 +160,11 @@ class Space:
         object.__setattr__(self, "undivided", frozenset(differing | self.whole | ends))
 
 
+def runs_of(pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
+    """Neighbouring pieces of one dimension joined: what can be one axis of a tensor."""
+    return [tuple(run) for _, run in itertools.groupby(pieces, key=lambda piece: piece.dim)]
+
+
 class SpacePart(Part):
     """Works along dimensions of a space, wherever these are stored."""
 
@@ -179,7 +185,7 @@ class SpacePart(Part):
         if pieces is None or any(p.size != shape[p.dim] for p in pieces if p.dim in space.undivided):
             return None
         pieces = tuple(Piece(p.dim, space.sizes[p.dim], 1) if p.dim in space.undivided else p for p in pieces)
-        if len(pieces) > max(len(shape), 4) or not self._ends_in_place(pieces):
+        if len(runs_of(pieces)) > max(len(shape), 4) or not self._ends_in_place(pieces):
             return None
         return self._mode(pieces)
 

@@ -18,6 +18,7 @@ class LayoutRule(ABC):
     """What the storage order of an op's values may be, for the opcodes it names."""
 
     opcodes: ClassVar[tuple[str, ...]] = ()
+    follows_shape: ClassVar[bool] = False  # works on tensors in the shape they are held in
 
     @abstractmethod
     def parts(self, op: Op) -> list[Part] | None:
@@ -53,16 +54,18 @@ def emit_like(
     emitter: Emitter,
     quants: Sequence[QuantParams | None] | None = None,
     *,
-    opcode: str | None = None,
     result_types: Sequence[TensorType] | None = None,
     **changed: object,
 ) -> tuple[Value, ...]:
-    """Emit an op with the name and attributes of `op`, but for those given; results keep names and quantization."""
+    """Emit an op with the name and attributes of `op`, but for those given; results keep names and quantization.
+
+    Operands may be values of the old graph: they are taken as written.
+    """
     emitter.changes += 1
-    attributes = op.attributes if opcode in (None, op.opcode) else {}
     new = emitter.builder.emit_op(
-        opcode or op.opcode, operands, name=op.name, result_types=result_types, **{**attributes, **changed}
-    )
+        op.opcode, [emitter.current(v) for v in operands], name=op.name, result_types=result_types,
+        **{**op.attributes, **changed},
+    )  # fmt: skip
     for old, result, quant in zip(op.results, new.results, quants or [r.quant for r in op.results]):
         result.name = old.name
         result.type = result.type.with_dtype(old.dtype, quant)
@@ -73,6 +76,8 @@ def emit_like(
 
 class SpaceRule(LayoutRule):
     """An op that works along dimensions of a space: one `SpacePart`, written by `emit_placed`."""
+
+    follows_shape: ClassVar[bool] = True
 
     def write(self, op: Op, parts: Sequence[Part], emitter: Emitter) -> None:
         """Place the dimensions, emit, hold the results."""

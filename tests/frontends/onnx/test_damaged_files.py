@@ -35,10 +35,11 @@ def small_model() -> onnx.ModelProto:
         helper.make_node("Gemm", ["f", "g", "h"], ["y"], alpha=0.5, transB=1),
     ]
     constants = [
-        stored("w", 4, 3, 3, 3), stored("b", 4), stored("s", 4), stored("t", 4, 2, 3, 3), stored("h", 5),
+        stored("w", 4, 3, 3, 3), stored("b", 4), stored("s", 4), stored("t", 4, 2, 3, 3), stored("h", 16),
         numpy_helper.from_array(np.full(4, 2, np.float32), "v"), numpy_helper.from_array(np.float32(0), "low"),
         numpy_helper.from_array(np.float32(6), "high"), numpy_helper.from_array(np.array([0]), "zero"),
-        numpy_helper.from_array(np.array([-1]), "rest"), stored("g", 5, 2 * 8 * 8),
+        numpy_helper.from_array(np.array([-1]), "rest"),
+        stored("g", 16, 2 * 8 * 8),  # large enough to be taken out of the bytes
     ]  # fmt: skip
     graph = helper.make_graph(
         nodes, "graph", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 8, 8])],

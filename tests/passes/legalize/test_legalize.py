@@ -231,5 +231,6 @@ def test_all_refusals_come_at_once() -> None:
 
 def test_a_module_without_target_is_refused() -> None:
     module = parse_module(GROUPED.strip(), OP_DEFS)
-    with pytest.raises(PassError, match=r"Pass 'legalize' needs a target: say for which device the model is compiled\."):
+    sentence = r"Pass 'legalize' needs a target: say for which device the model is compiled\."
+    with pytest.raises(PassError, match=sentence):
         Legalize().run(module, PassContext())
