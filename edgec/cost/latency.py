@@ -1,12 +1,14 @@
 """Latency of one inference: per op, the larger of compute time and memory time (a roofline).
 
-compute cycles = macs[class] * cycles_per_mac[class] / thread_speedup, or output elements * cycles_per_output_element
-for ops without MACs (those run on one thread in TFLite's own kernels), plus cycles_per_op each.
+compute cycles = macs[class] * cycles_per_mac[class] / thread_speedup, or elements * cycles_per_output_element for ops
+without MACs (elements of the largest operand or result, for a reduction reads more than it writes; those run on one
+thread in TFLite's own kernels), plus cycles_per_op each.
 memory seconds = bytes that the last-level cache cannot hold / dram_bandwidth. The band is the profile's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgec.cost.estimate import Estimate, Evidence
@@ -14,6 +16,7 @@ from edgec.cost.kernel_class import KernelClass, kernel_class
 from edgec.cost.macs import op_cost
 from edgec.ir.dtype import DType
 from edgec.ir.graph import Module, Op
+from edgec.ir.verify import CALLED_GRAPHS
 from edgec.target.device import Device, KernelCosts
 
 FREE_OPCODES = {"reshape", "squeeze", "expand_dims"}  # LiteRT and TFLM share or copy the buffer: only overhead
@@ -28,35 +31,51 @@ class LatencyEstimate:
 
 
 def estimate_latency(module: Module, device: Device, kernel_library: str | None = None) -> LatencyEstimate:
-    """Estimate one inference of `module` on `device`; ops of control-flow bodies are counted once."""
+    """Estimate one inference of `module` on `device`; bodies count once, as part of the op that calls them.
+
+    An initialization that `call_once` runs before the first inference is counted too.
+    """
     if device.latency_basis == "executed":
         reason = f"{device.name} is measured, not estimated"
         return LatencyEstimate(Estimate.unknown(reason), (None,) * len(module.main))
     library = kernel_library or device.default_kernel_library
-    seconds, missing = [], set()
+    priced: list[tuple[float, KernelCosts]] = []
+    per_op_ms: list[float | None] = []
+    missing: set[str] = set()
     for op in module.main.ops:
-        dtype = compute_dtype(op)
-        costs = device.costs(dtype, library)
-        if costs is None:
-            missing.add(dtype)
-            continue
-        seconds.append((op, op_seconds(op, device, costs), costs))
+        own = 0.0
+        for inner in _with_bodies(op, module):
+            dtype = compute_dtype(inner)
+            costs = device.costs(dtype, library)
+            if costs is None:
+                missing.add(dtype)
+                continue
+            priced.append((op_seconds(inner, device, costs), costs))
+            own += priced[-1][0]
+        per_op_ms.append(own * 1e3)
     if missing:
         reason = f"the profile of {device.name} has no costs for {' and '.join(sorted(missing))} with {library}"
         return LatencyEstimate(Estimate.unknown(reason), (None,) * len(module.main))
-    total = _total(seconds, device, library)
-    return LatencyEstimate(total, tuple(s * 1e3 for _, s, _ in seconds))
+    return LatencyEstimate(_total(priced, device, library), tuple(per_op_ms))
 
 
-def _total(seconds: list[tuple[Op, float, KernelCosts]], device: Device, library: str) -> Estimate:
-    low = sum(s * costs.band.low for _, s, costs in seconds) * 1e3
-    high = sum(s * costs.band.high for _, s, costs in seconds) * 1e3
-    kinds = {costs.kind for _, _, costs in seconds}
+def _with_bodies(op: Op, module: Module) -> Iterator[Op]:
+    """An op and the ops of the graphs it calls, theirs included (a verified module has no recursion)."""
+    yield op
+    for name in CALLED_GRAPHS.get(op.opcode, ()):
+        for inner in module.graphs[op.attributes[name]].ops:
+            yield from _with_bodies(inner, module)
+
+
+def _total(seconds: list[tuple[float, KernelCosts]], device: Device, library: str) -> Estimate:
+    low = sum(s * costs.band.low for s, costs in seconds) * 1e3
+    high = sum(s * costs.band.high for s, costs in seconds) * 1e3
+    kinds = {costs.kind for _, costs in seconds}
     evidence = Evidence.CALIBRATED if kinds == {"calibrated"} else Evidence.DERIVED
     threads = f"{device.cpu.threads} thread{'s' if device.cpu.threads > 1 else ''}"
     clock = f"{(device.cpu.clock_hz or 0) / 1e6:.0f} MHz"
     basis = f"roofline: {device.cpu.core} at {clock}, {threads}, {library} kernels"
-    return Estimate(sum(s for _, s, _ in seconds) * 1e3, low, high, evidence, basis)
+    return Estimate(sum(s for s, _ in seconds) * 1e3, low, high, evidence, basis)
 
 
 def op_seconds(op: Op, device: Device, costs: KernelCosts) -> float:

@@ -31,24 +31,33 @@ def run_passes(
     *,
     after_each: Callable[[Pass, Module], None] | None = None,
 ) -> list[PassRecord]:
-    """Run passes in order on a valid module, verifying after each.
+    """Run passes in order on a valid module, verifying after each that changed it, and in the end in any case.
 
     Raises:
         PassError: a pass cannot work on this module.
         AssertionError: a pass broke the module, which is a fault of edgec.
     """
-    records = []
+    records: list[PassRecord] = []
+    unverified: list[str] = []
     for pass_ in passes:
         start = time.perf_counter()
         result = pass_.run(module, context)
-        if result.changed:
-            try:
-                verify(module)
-            except VerificationError as error:
-                raise AssertionError(f"pass '{pass_.name}' broke the module: {error}") from error
+        unverified.append(pass_.name)
+        if result.changed or pass_ is passes[-1]:
+            _verify_after(unverified, module)
+            unverified = []
         records.append(
             PassRecord(pass_.name, pass_.options(), result.changed, time.perf_counter() - start, result.note)
         )
         if after_each is not None:
             after_each(pass_, module)
     return records
+
+
+def _verify_after(names: Sequence[str], module: Module) -> None:
+    """Check the module; one of the passes `names` is at fault where it is broken: the last, or one that said nothing."""
+    try:
+        verify(module)
+    except VerificationError as error:
+        what = f"pass '{names[-1]}'" if len(names) == 1 else f"one of the passes {', '.join(names)}"
+        raise AssertionError(f"{what} broke the module: {error}") from error

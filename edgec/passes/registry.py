@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from edgec.errors import PassError
@@ -45,8 +45,14 @@ class PassRegistry(Mapping[str, type[Pass]]):
             if key not in known:
                 listed = ", ".join(known) or "none"
                 raise PassError(f"Pass '{name}' has no option '{key}'; its options are: {listed}.")
-            _check_type(name, key, value, getattr(cls, key, None))
-        return cls(**options)
+            _check_type(name, key, value, known[key].default)
+        missing = [f.name for f in known.values() if _is_required(f) and f.name not in options]
+        if missing:
+            raise PassError(f"Pass '{name}' needs a value for option '{missing[0]}'.")
+        try:
+            return cls(**options)
+        except ValueError as error:
+            raise PassError(f"Pass '{name}': {error}.") from error
 
     def parse(self, text: str) -> list[Pass]:
         """The passes of a pipeline text.
@@ -57,14 +63,20 @@ class PassRegistry(Mapping[str, type[Pass]]):
         return [self.create(name, _parse_options(name, body)) for name, body in _split(text)]
 
 
+def _is_required(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
 def _check_type(name: str, key: str, value: Any, default: Any) -> None:
-    if default is None or isinstance(value, type(default)) or (isinstance(default, float) and isinstance(value, int)):
+    """An option has the type of its default; an integer will do for a float, but true is no number."""
+    if default is None or default is MISSING or type(value) is type(default) or (type(default) is float and type(value) is int):
         return
     wanted = type(default).__name__
     raise PassError(f"Pass '{name}': option '{key}' takes a value of type {wanted}, found {json.dumps(value)}.")
 
 
 _ENTRY = re.compile(r"\s*([a-z][a-z0-9_]*)\s*(?:\{([^{}]*)\})?\s*(?:,|$)")
+_OPTION = re.compile(r"\s*([^,=]*?)\s*(?:=\s*(\[[^\]]*\]|\"[^\"]*\"|[^,]*?))?\s*(?:,|$)")
 
 
 def _split(text: str) -> list[tuple[str, str]]:
@@ -82,12 +94,25 @@ def _split(text: str) -> list[tuple[str, str]]:
 
 def _parse_options(name: str, body: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for part in filter(None, (p.strip() for p in body.split(","))):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise PassError(f"Pass '{name}': option '{part}' has no value; write {part}=VALUE.")
-        try:
-            options[key.strip()] = json.loads(value)
-        except json.JSONDecodeError:
-            options[key.strip()] = value.strip()
+    at = 0
+    while at < len(body.rstrip()):
+        match = _OPTION.match(body, at)
+        if match is None:
+            raise PassError(f"Pass '{name}': the options cannot be read from '{body[at:].strip()}' on.")
+        at = match.end()
+        key, value = match.group(1), match.group(2)
+        if value is None or not key:
+            raise PassError(f"Pass '{name}': option '{key}' has no value; write {key or 'option'}=VALUE.")
+        if key in options:
+            raise PassError(f"Pass '{name}': option '{key}' is given twice.")
+        options[key] = _parse_value(value)
     return options
+
+
+def _parse_value(text: str) -> Any:
+    """JSON where it is JSON (lists become tuples), else the text itself."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    return tuple(value) if isinstance(value, list) else value

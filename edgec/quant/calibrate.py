@@ -24,7 +24,7 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class Ranges:
-    """What calibration found: ranges by value, mean activations (in the value's shape) of some, and how many samples."""
+    """What calibration found: ranges by value, mean activations of some (in the value's shape), how many samples."""
 
     by_value: Mapping[Value, Range]
     means: Mapping[Value, np.ndarray]
@@ -45,7 +45,8 @@ def calibrate(
     """Run the float graph in LiteRT and observe activations of the main graph, one sample at a time.
 
     `values` are the activations whose ranges are wanted (default: `values_to_observe`), `means_of` those whose mean
-    over the samples is kept. Nothing else of a sample outlives its run. `progress` is called with the number of samples done.
+    over the samples is kept. Nothing else of a sample outlives its run. `progress` is called with the number of samples
+    done.
 
     Raises:
         QuantizationError: there is no sample, or an activation is NaN or infinite.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from edgec.ir.dtype import DType
@@ -11,18 +13,21 @@ from edgec.ops import OP_DEFS
 from edgec.quant.groups import UnionFind
 from edgec.target.target import Target
 
-HOPELESS_CONSTANT = 1e8  # beside a constant like this nothing of an ordinary activation is left in 8 bits
+HOPELESS = 1e8  # beside values like this (masks, padding) nothing of an ordinary activation is left in 8 bits
 # TFLM's relu6 clamps and does not rescale (LiteRT's does both): with two scales it gives wrong values.
 _KEEPS_SCALE: dict[str, tuple[str, ...]] = {"tflm": ("relu6",)}
 _BORDERS = ("quantize", "dequantize")
 
 
-def float_reasons(graph: Graph, target: Target) -> dict[Op, str]:
-    """The ops on float tensors that must stay in float, each with one sentence's reason."""
+def float_reasons(graph: Graph, target: Target, hopeless: Collection[Value] = ()) -> dict[Op, str]:
+    """The ops on float tensors that must stay in float, each with one sentence's reason.
+
+    `hopeless` are activations whose measured range leaves nothing of them in 8 bits.
+    """
     reasons = {}
     for op in graph.ops:
         if touches_float(op):
-            reason = _reason(op, target)
+            reason = _reason(op, target) or _hopeless_reason(op, hopeless)
             if reason is not None:
                 reasons[op] = reason
     return reasons
@@ -90,9 +95,16 @@ def _reason(op: Op, target: Target) -> str | None:
     refusal = target.refusal(op.opcode, DType.INT8)
     if refusal is not None:
         return refusal
-    if any(v.dtype not in (DType.FLOAT32,) and v.dtype.is_float for v in op.results):
+    if any(v.dtype.is_float and v.dtype is not DType.FLOAT32 for v in op.results):
         return "its result is no float32 tensor"
     return _operand_reason(op, definition)
+
+
+def _hopeless_reason(op: Op, hopeless: Collection[Value]) -> str | None:
+    found = next((v for v in (*op.operands, *op.results) if v in hopeless), None)
+    if found is None:
+        return None
+    return f"its tensor '{found.name}' reaches beyond {HOPELESS:g}, beside which int8 keeps nothing"
 
 
 def _operand_reason(op: Op, definition: OpDef) -> str | None:
@@ -104,7 +116,7 @@ def _operand_reason(op: Op, definition: OpDef) -> str | None:
         if value.is_constant and value.sparsity is not None:
             return f"its constant '{value.name}' is stored sparse"
         if value.is_constant and not saturates(op, index) and not _is_ordinary(value):
-            return f"its constant '{value.name}' reaches beyond {HOPELESS_CONSTANT:g}, beside which int8 keeps nothing"
+            return f"its constant '{value.name}' reaches beyond {HOPELESS:g}, beside which int8 keeps nothing"
     return None
 
 
@@ -115,4 +127,4 @@ def saturates(op: Op, index: int) -> bool:
 
 def _is_ordinary(value: Value) -> bool:
     data = value.array()
-    return bool(np.isfinite(data).all()) and float(np.abs(data).max(initial=0.0)) < HOPELESS_CONSTANT
+    return bool(np.isfinite(data).all()) and float(np.abs(data).max(initial=0.0)) < HOPELESS

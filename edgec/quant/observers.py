@@ -99,7 +99,7 @@ class HistogramObserver(MinMaxObserver):
         if self._limit == 0.0:
             return extremes
         width = 2 * self._limit / BINS
-        centers = (np.arange(BINS) + 0.5) * width - self._limit
+        centers: Counts = (np.arange(BINS, dtype=np.float64) + 0.5) * width - self._limit
         return self._choose(self._counts, centers, extremes)
 
     def _sample(self, values: Array) -> Array:
@@ -124,12 +124,13 @@ def percentile_range(percentile: float) -> Callable[[Counts, Counts, Range], Ran
     """A rule that leaves (100 - percentile) % of the values outside at each end."""
 
     def choose(counts: Counts, centers: Counts, extremes: Range) -> Range:
-        share = np.cumsum(counts) / counts.sum()
         outside = 1 - percentile / 100
-        low = centers[int(np.searchsorted(share, outside, side="right"))]
-        high = centers[min(int(np.searchsorted(share, 1 - outside)), BINS - 1)]
         if outside <= 0:
             return extremes
+        share = np.cumsum(counts) / counts.sum()
+        half = (centers[1] - centers[0]) / 2  # the outer edge of the bin in which the percentile falls
+        low = centers[min(int(np.searchsorted(share, outside, side="right")), BINS - 1)] - half
+        high = centers[min(int(np.searchsorted(share, 1 - outside)), BINS - 1)] + half
         # one-sided tensors (after a ReLU) keep their exact end
         low = extremes.minimum if extremes.minimum >= 0 else max(float(low), extremes.minimum)
         high = extremes.maximum if extremes.maximum <= 0 else min(float(high), extremes.maximum)
@@ -146,7 +147,8 @@ def mse_range(counts: Counts, centers: Counts, extremes: Range) -> Range:
     """
     full = extremes.with_zero()
     used = counts > 0
-    weights, values = counts[used], centers[used]
+    weights = counts[used]
+    values: Counts = centers[used]
 
     def error(low: float, high: float) -> float:
         scale = (high - low) / INT8_STEPS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,11 +14,19 @@ from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.op_def import OpDef, Role
 from edgec.ir.types import QuantParams
 from edgec.ops import OP_DEFS
-from edgec.quant.eligible import float_reasons, moves_data, quantized_operands, saturates, stranded_movement, touches_float
+from edgec.quant.eligible import (
+    HOPELESS,
+    float_reasons,
+    moves_data,
+    quantized_operands,
+    saturates,
+    stranded_movement,
+    touches_float,
+)
 from edgec.quant.groups import UnionFind
 from edgec.quant.observers import Range
 from edgec.quant.scheme import activation_params, bias_params, represented_range, weight_params
-from edgec.target.target import Target
+from edgec.target.target import Scheme, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +90,14 @@ class Layout:
         return self.groups.get(value, (value,))
 
 
-def layout(module: Module, target: Target, scheme: str = "w8a8") -> Layout:
-    """Decide which ops run in int8 and which values share a scale.
+def layout(module: Module, target: Target, scheme: Scheme = "w8a8", hopeless: Collection[Value] = ()) -> Layout:
+    """Decide which ops run in int8 and which values share a scale; ops on `hopeless` values stay in float.
 
     Raises:
         QuantizationError: the target runs int8 only and some ops cannot; all of them are named at once.
     """
     graph = module.main
-    reasons = float_reasons(graph, target)
+    reasons = float_reasons(graph, target, hopeless)
     if reasons and "float32" not in target.io_dtype[scheme].inputs:
         listed = "; ".join(f"{op.describe()}: {reason}" for op, reason in reasons.items())
         raise QuantizationError(
@@ -105,6 +113,16 @@ def layout(module: Module, target: Target, scheme: str = "w8a8") -> Layout:
     return Layout(graph, int8_ops, reasons, groups, frozenset(moving), fixed, _sources(int8_ops, moving, fixed))
 
 
+def hopeless_values(layout_: Layout, ranges: Mapping[Value, Range]) -> set[Value]:
+    """Values whose measured range leaves nothing in 8 bits, with all that share a scale with them."""
+    return {
+        member
+        for value, range_ in ranges.items()
+        if max(abs(range_.minimum), abs(range_.maximum)) >= HOPELESS
+        for member in layout_.group_of(value)
+    }
+
+
 def make_plan(
     layout_: Layout,
     target: Target,
@@ -112,7 +130,7 @@ def make_plan(
     given: Mapping[Value, QuantParams] | None = None,
     given_weights: Mapping[Value, QuantParams] | None = None,
     *,
-    scheme: str = "w8a8",
+    scheme: Scheme = "w8a8",
     method: str = "",
     samples: int = 0,
 ) -> QuantPlan:
@@ -136,12 +154,12 @@ def make_plan(
     input_dtype, output_dtype = DType(io.inputs[0]), DType(io.outputs[0])
     results.update((v, chosen[v]) for v in layout_.graph.inputs if v in chosen)
     return QuantPlan(
-        scheme, results, operands, layout_.float_ops, input_dtype, output_dtype, method, samples, notes=_notes(layout_)
+        scheme, results, operands, layout_.float_ops, input_dtype, output_dtype, method, samples, {}, _notes(layout_)
     )
 
 
 def _fixed_results(ops: Sequence[Op]) -> dict[Value, QuantParams]:
-    fixed = {}
+    fixed: dict[Value, QuantParams] = {}
     for op in ops:
         rule = OP_DEFS[op.opcode].quant
         if rule.fixed is not None:

@@ -13,11 +13,12 @@ from edgec.quant.algorithms.bias_correction import correctable, weight_error_shi
 from edgec.quant.apply import apply_plan
 from edgec.quant.calibrate import Progress, Ranges, calibrate
 from edgec.quant.options import QuantOptions
-from edgec.quant.plan import Layout, QuantPlan, layout, make_plan
-from edgec.quant.stored import absorb_qdq, is_quantized, widened
+from edgec.quant.plan import Layout, QuantPlan, hopeless_values, layout, make_plan
 from edgec.quant.storage import store_fp16, store_w8
-from edgec.target.target import Target
+from edgec.quant.stored import absorb_qdq, is_quantized, widened
+from edgec.target.target import Scheme, Target
 
+DEFAULTS = QuantOptions()
 _STORAGE = {"fp16": store_fp16, "w8": store_w8}
 _STORED_AS = {"fp16": "float16", "w8": "int8"}
 
@@ -38,7 +39,7 @@ def quantize_module(
     scheme: str,
     target: Target,
     feeds: FeedsSource | None,
-    options: QuantOptions = QuantOptions(),
+    options: QuantOptions = DEFAULTS,
     progress: Progress | None = None,
 ) -> QuantResult:
     """Quantize a float module for a target; the module itself is not changed.
@@ -64,12 +65,12 @@ def quantize_module(
         return QuantResult(stored.module, None, (said, *stored.notes))
     if scheme != "w8a8":
         raise QuantizationError(f"quantizing '{module.name}': scheme {scheme} is not implemented; use fp16, w8 or w8a8")
-    return _quantize_statically(module, scheme, target, feeds, options, progress)
+    return _quantize_statically(module, "w8a8", target, feeds, options, progress)
 
 
 def _quantize_statically(
     module: Module,
-    scheme: str,
+    scheme: Scheme,
     target: Target,
     feeds: FeedsSource | None,
     options: QuantOptions,
@@ -81,8 +82,8 @@ def _quantize_statically(
     unknown = [value for value in shape.sources if not any(v in given for v in shape.group_of(value))]
     if unknown and feeds is None:
         raise QuantizationError(
-            f"quantizing '{module.name}' to {scheme}: int8 activations need ranges measured on real samples, and there are "
-            "none; give some with --calibration, or choose a scheme that quantizes weights only (fp16, w8)"
+            f"quantizing '{module.name}' to {scheme}: int8 activations need ranges measured on real samples, and there "
+            "are none; give some with --calibration, or choose a scheme that quantizes weights only (fp16, w8)"
         )
     inputs = _weighted_inputs(shape) if options.bias_correction and feeds is not None else []
     found = Ranges({}, {}, 0, "given")
@@ -90,6 +91,9 @@ def _quantize_statically(
         found = calibrate(
             wide.module, feeds(), options.method, options.percentile, progress, values=shape.sources, means_of=inputs
         )
+    hopeless = hopeless_values(shape, found.by_value)
+    if hopeless:
+        shape = layout(wide.module, target, scheme, hopeless)
     plan = make_plan(
         shape, target, found.by_value, given, wide.weights, scheme=scheme, method=found.method, samples=found.samples
     )

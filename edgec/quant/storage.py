@@ -4,7 +4,7 @@ What LiteRT 2.3 makes of int8 weights beside float activations was measured (x86
 
 | op | int8 weights in the op (dynamic range) | behind `dequantize` |
 | --- | --- | --- |
-| conv_2d, transpose_conv, fully_connected, per channel | right, XNNPACK, 1.0 to 9 times as fast as float | float speed |
+| conv_2d, transpose_conv, fully_connected, per channel | right, XNNPACK, 1 to 9 times as fast as float | float speed |
 | depthwise_conv_2d, per channel | right, no XNNPACK, 7 times slower than float | float speed |
 | depthwise_conv_2d, per tensor | **garbage** | |
 

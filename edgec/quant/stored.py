@@ -1,4 +1,4 @@
-"""Models that arrive with quantization in them: int8 or fp16 weights beside float activations, QDQ pairs, int8 graphs."""
+"""Models that arrive with quantization in them: small weights beside float activations, QDQ pairs, int8 graphs."""
 
 from __future__ import annotations
 

@@ -149,16 +149,24 @@ def with_explicit_options(before: Tree, after: Tree) -> None:
                 side["options"] = {k: None if v == [] else v for k, v in side["options"].items()}
 
 
+def repair(graph: Tree) -> None:
+    """What reading and writing mend in person_detect: axes outside the rank, and a version before int8 had its own."""
+    for tensor in graph["tensors"]:
+        if tensor["quant"].get("axis") == 3 and len(tensor["shape"]) == 1:
+            tensor["quant"]["axis"] = 0
+    for op in graph["operators"]:
+        if op["code"] == ("CONV_2D", None, 2):
+            op["code"] = ("CONV_2D", None, 3)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_every_field_survives(name: str, path_of: Callable[[str], Path]) -> None:
     original = path_of(name).read_bytes()
     written = serialize(load_tflite(path_of(name)))
     before, after = canonical(read_model(original)), canonical(read_model(written))
     with_explicit_options(before, after)
-    if name == PERSON_DETECT:  # the one repair, named in the notes
-        for tensor in before["graphs"][0]["tensors"]:
-            if tensor["quant"].get("axis") == 3 and len(tensor["shape"]) == 1:
-                tensor["quant"]["axis"] = 0
+    if name == PERSON_DETECT:
+        repair(before["graphs"][0])
     assert after == before
     assert serialize(read_tflite(written)) == written
 
@@ -198,12 +206,14 @@ def test_rewritten_files_run_the_same_in_tflm(name: str, path_of: Callable[[str]
     assert run_tflm(serialize(load_tflite(path_of(name)))) == expected
 
 
+@pytest.mark.mcu
 def test_litert_runs_person_detect_once_it_is_rewritten(path_of: Callable[[str], Path]) -> None:
     with pytest.raises(RuntimeFailure, match="quantized_dimension must be in range"):
         LiteRTSession(path_of(PERSON_DETECT).read_bytes())
-    outputs = run_litert(serialize(load_tflite(path_of(PERSON_DETECT))))
-    assert len(outputs) == len(SEEDS)
-    assert len(set(outputs)) == len(SEEDS)  # two pictures of noise, two scores
+    rewritten = serialize(load_tflite(path_of(PERSON_DETECT)))
+    for ours, reference in zip(run_litert(rewritten), run_tflm(rewritten)):
+        difference = np.frombuffer(ours, np.int8).astype(int) - np.frombuffer(reference, np.int8)
+        assert np.abs(difference).max() <= 2  # XNNPACK rounds otherwise than TFLM's reference kernels
 
 
 def test_litert_crashes_on_keyword_scrambled_as_it_comes(path_of: Callable[[str], Path]) -> None:
@@ -468,49 +478,36 @@ def test_every_truncation_is_refused() -> None:
             read_tflite(file[:end])
 
 
-# Sharing is how a small FlatBuffer unfolds to a large model; the writer does not share, so these are made by pointing
-# every operator (tensor) at one table's vectors.
+# Sharing is how a small FlatBuffer unfolds to a large model; the writer does not share, so it is done by hand here.
 
 
-def share_first_vector(file: bytes, victims: list[int], donor: int) -> bytes:
-    """Let the offset fields at the bytes `victims` point to what the one at byte `donor` points to."""
+def share_last_scales(file: bytes) -> bytes:
+    """Let the scales and zero points of every tensor be those of the last one."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = schema.Model.GetRootAs(file, 0).Subgraphs(0)
+    tables = [graph.Tensors(i).Quantization()._tab for i in range(graph.TensorsLength())]
     spoiled = bytearray(file)
-    target = donor + int.from_bytes(file[donor : donor + 4], "little")
-    for at in victims:
-        spoiled[at : at + 4] = (target - at).to_bytes(4, "little")
+    for slot in (2, 3):  # scale and zero_point
+        *victims, donor = [table.Pos + table.Offset(4 + 2 * slot) for table in tables]
+        target = donor + int.from_bytes(file[donor : donor + 4], "little")
+        for at in victims:
+            spoiled[at : at + 4] = (target - at).to_bytes(4, "little")
     return bytes(spoiled)
 
 
-def offset_fields_to(file: bytes, pattern: bytes) -> list[int]:
-    """Bytes at which an offset field points to a vector that starts with `pattern` (length and first elements)."""
-    places = set()
-    at = file.find(pattern)
-    while at != -1:
-        places.add(at)
-        at = file.find(pattern, at + 1)
-    words = np.frombuffer(file[: len(file) // 4 * 4], "<u4").astype(np.int64)
-    targets = words + 4 * np.arange(len(words))
-    return [int(4 * i) for i in np.flatnonzero(np.isin(targets, list(places)))]
-
-
 def test_a_shared_scale_vector_cannot_unfold_without_bound() -> None:
-    count = 2_000
+    wide = 20_000
     graph = Graph()
-    graph.outputs = [graph.add_input(f"x{i}", TensorType((8,), DType.INT8)) for i in range(count)]
+    graph.outputs = [graph.add_input(f"x{i}", TensorType((wide,), DType.INT8)) for i in range(2_000)]
     tree = read_model(serialize(Module([graph])))
-    for i, tensor in enumerate(tensors_of(tree)):
-        marks = [1.0, float(i + 1)]
-        tensor["quantization"] = {"scale": marks, "zero_point": [0, 0]}
-        tensor["shape"] = [2]
-    wide = {"scale": [1.5] * 100_000, "zero_point": [0] * 100_000}
-    tensors_of(tree)[-1] |= {"shape": [100_000], "quantization": wide}  # last, for offsets point forward
-    file = write_model(tree)
-    donor = offset_fields_to(file, (100_000).to_bytes(4, "little") + np.float32(1.5).tobytes())[0]
-    victims = offset_fields_to(file, (2).to_bytes(4, "little") + np.float32(1.0).tobytes())
-    assert len(victims) == count - 1
+    for tensor in tensors_of(tree):
+        tensor["quantization"] = {"scale": [1.0], "zero_point": [0]}
+    tensors_of(tree)[-1]["quantization"] = {"scale": [1.5] * wide, "zero_point": [0] * wide}
+    file = share_last_scales(write_model(tree))
     started = time.perf_counter()
     with pytest.raises(ImportFailure) as caught:
-        read_tflite(share_first_vector(file, victims, donor), "m")
+        read_tflite(file, "m")  # would be 2,000 tuples of 20,000 scales
     assert str(caught.value) == (
         "Reading 'm': its tables repeat more numbers than the file has bytes for; the file is damaged"
     )

@@ -1,6 +1,6 @@
 """Whole pipelines on published networks: what is left, and that the numbers stay.
 
-The networks come with the `onnx` package, without trained weights: random ones with the usual variance take their place.
+The light networks come with the `onnx` package, without trained weights: random ones take their place.
 """
 
 from __future__ import annotations

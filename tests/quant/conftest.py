@@ -70,13 +70,13 @@ def _quantized(array: Array, value: Value) -> Array:
     if value.quant is None:
         return array
     steps = np.rint(array / value.quant.scale[0]) + value.quant.zero_point[0]
-    return np.clip(steps, -128, 127).astype(np.int8)
+    return np.asarray(np.clip(steps, -128, 127).astype(np.int8))
 
 
 def _dequantized(array: Array, value: Value) -> Array:
     if value.quant is None:
         return array
-    return ((array.astype(np.float64) - value.quant.zero_point[0]) * value.quant.scale[0]).astype(np.float32)
+    return np.asarray((array.astype(np.float64) - value.quant.zero_point[0]) * value.quant.scale[0], np.float32)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,10 @@
 """What the plan says an op computes is what the real int8 kernels compute, to one step of the output.
 
-The reference is the float op on the dequantized inputs and weights, its result rounded to the output's int8 grid. Kernels
-with look-up tables or fixed-point polynomials round their way: one step more is allowed where the table says so.
+The reference is the float op on the dequantized inputs and weights, its result rounded to the output's int8 grid. Ops
+that only move or compare data must agree exactly.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,11 @@ from edgec.quant.scheme import dequantize_array, quantize_array
 
 RNG = np.random.default_rng(3)
 IMAGE = (1, 8, 8, 6)
-CONV = {"padding": "SAME", "stride_w": 2, "stride_h": 2, "dilation_w_factor": 1, "dilation_h_factor": 1}
-POOL = {"padding": "SAME", "stride_w": 2, "stride_h": 2, "filter_width": 3, "filter_height": 3}
+CONV: dict[str, Any] = {"padding": "SAME", "stride_w": 2, "stride_h": 2, "dilation_w_factor": 1, "dilation_h_factor": 1}
+POOL: dict[str, Any] = {"padding": "SAME", "stride_w": 2, "stride_h": 2, "filter_width": 3, "filter_height": 3}
+
+
+Body = Callable[[Builder, list[Value]], Value]
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -48,9 +51,6 @@ def transpose_conv(b: Builder, x: list[Value]) -> Value:
     return b.emit("transpose_conv", operands, padding="SAME", stride_w=2, stride_h=2)
 
 
-Body = Callable[[Builder, list[Value]], Value]
-
-
 def unary(op: str, **attributes: Any) -> Body:
     return lambda b, x: b.emit(op, [x[0]], **attributes)
 
@@ -66,7 +66,7 @@ def binary(op: str, **attributes: Any) -> Body:
 PAIR = [IMAGE, IMAGE]
 # name: (input shapes, body, steps of the output allowed, runtimes)
 EVERYWHERE, LITERT = ("litert", "tflm"), ("litert",)
-CASES: dict[str, tuple[list[tuple[int, ...]], Body, int, tuple[str, ...]]] = {
+CASES: dict[str, tuple[Sequence[tuple[int, ...]], Body, int, tuple[str, ...]]] = {
     "conv_2d": ([IMAGE], conv, 1, EVERYWHERE),
     "depthwise_conv_2d": ([IMAGE], depthwise, 1, EVERYWHERE),
     "fully_connected": ([(3, 12)], fully_connected, 1, EVERYWHERE),
@@ -76,7 +76,7 @@ CASES: dict[str, tuple[list[tuple[int, ...]], Body, int, tuple[str, ...]]] = {
     "add constant": ([IMAGE], lambda b, x: b.emit("add", [x[0], b.constant(noise(6))]), 1, EVERYWHERE),
     "sub": (PAIR, binary("sub"), 1, EVERYWHERE),
     "mul": (PAIR, binary("mul"), 1, EVERYWHERE),
-    "mul scalar": ([IMAGE], lambda b, x: b.emit("mul", [x[0], b.constant(np.float32(-0.3))]), 1, EVERYWHERE),
+    "mul scalar": ([IMAGE], lambda b, x: b.emit("mul", [x[0], b.constant(-0.3)]), 1, EVERYWHERE),
     "maximum": (PAIR, binary("maximum"), 0, EVERYWHERE),
     "minimum": (PAIR, binary("minimum"), 0, EVERYWHERE),
     "squared_difference": (PAIR, binary("squared_difference"), 1, EVERYWHERE),

@@ -11,7 +11,7 @@ from edgec.ir.builder import Builder
 from edgec.quant import QuantOptions, quantize_module
 
 IMAGE = (1, 8, 8, 4)
-CONV = {"padding": "SAME", "stride_w": 1, "stride_h": 1, "dilation_w_factor": 1, "dilation_h_factor": 1}
+CONV: dict[str, Any] = {"padding": "SAME", "stride_w": 1, "stride_h": 1, "dilation_w_factor": 1, "dilation_h_factor": 1}
 
 
 def conv(b: Builder, x: Value, seed: int = 0, **attributes: Any) -> Value:
@@ -35,7 +35,7 @@ def sqnr(kit: Any, module: Module, artifact: Module, runtime: str = "litert") ->
         for want, got in zip(kit.run_float(module, feeds), kit.run(artifact, feeds, runtime)):
             noise += float(np.square(got - want).sum())
             signal += float(np.square(want).sum())
-    return 10 * np.log10(signal / noise)
+    return float(10 * np.log10(signal / noise))
 
 
 def test_concatenation_gives_its_operands_one_scale(kit: Any) -> None:
@@ -138,7 +138,8 @@ def test_positions_stay_integers(kit: Any) -> None:
 def test_padding_before_a_max_pool_does_not_widen_the_range(kit: Any) -> None:
     def body(b: Builder, x: list[Value]) -> Value:
         lowest = b.constant(np.float32(-np.inf).reshape(1))
-        padded = b.emit("padv2", [conv(b, x[0]), b.ints([[0, 0], [1, 1], [1, 1], [0, 0]]), lowest])
+        border = b.constant(np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
+        padded = b.emit("padv2", [conv(b, x[0]), border, lowest])
         return b.emit("max_pool_2d", [padded], padding="VALID", stride_w=2, stride_h=2, filter_width=2, filter_height=2)
 
     module = kit.module([IMAGE], body)
@@ -186,3 +187,22 @@ def test_relu6_of_its_own_in_tflm_shares_the_scale_of_its_input(kit: Any) -> Non
     relu6 = next(op for op in artifact.main.ops if op.opcode == "relu6")
     assert relu6.operand(0).quant == relu6.result.quant
     assert sqnr(kit, module, artifact, "tflm") > 25
+
+
+@pytest.mark.parametrize("dead", [True, False])
+def test_a_layer_that_gives_next_to_nothing_still_loads(kit: Any, dead: bool) -> None:
+    """XNNPACK refuses to load a convolution whose input scale * weight scale exceeds 256 output scales."""
+
+    def body(b: Builder, x: list[Value]) -> Value:
+        weight = b.constant(np.full((4, 1, 1, 4), 50.0, np.float32))
+        offset = b.constant(np.full(4, -1e8 if dead else 0.0, np.float32))
+        quiet = b.emit("conv_2d", [x[0], weight, offset], **CONV, fused_activation_function="RELU")
+        return b.emit("add", [quiet, conv(b, x[0])])
+
+    module = kit.module([IMAGE], body)
+    samples = kit.samples(module, 4, spread=1.0 if not dead else 10000.0)
+    for target, runtime in (("mobile", "litert"), ("mcu", "tflm")):
+        artifact = quantize_module(module, "w8a8", getattr(kit, target), lambda: samples).module
+        for feeds in samples:
+            want, got = kit.run_float(module, feeds)[0], kit.run(artifact, feeds, runtime)[0]
+            assert np.abs(want - got).max() < 0.06 * np.ptp(want)

@@ -13,7 +13,7 @@ from edgec.quant import QuantOptions, quantize_module
 from edgec.quant.stored import absorb_qdq, is_quantized
 
 IMAGE = (1, 12, 12, 8)
-CONV = {"padding": "SAME", "stride_w": 1, "stride_h": 1, "dilation_w_factor": 1, "dilation_h_factor": 1}
+CONV: dict[str, Any] = {"padding": "SAME", "stride_w": 1, "stride_h": 1, "dilation_w_factor": 1, "dilation_h_factor": 1}
 
 
 def constant(b: Builder, *shape: int, seed: int = 0) -> Value:
@@ -21,7 +21,8 @@ def constant(b: Builder, *shape: int, seed: int = 0) -> Value:
 
 
 def network(b: Builder, x: list[Value]) -> Value:
-    first = b.emit("conv_2d", [x[0], constant(b, 24, 3, 3, 8), constant(b, 24)], **CONV, fused_activation_function="RELU")
+    operands = [x[0], constant(b, 24, 3, 3, 8), constant(b, 24)]
+    first = b.emit("conv_2d", operands, **CONV, fused_activation_function="RELU")
     second = b.emit("depthwise_conv_2d", [first, constant(b, 1, 9, 9, 24), constant(b, 24)], **CONV, depth_multiplier=1)
     third = b.emit("conv_2d", [second, constant(b, 48, 1, 1, 24), constant(b, 48)], **CONV)
     flat = b.emit("mean", [third, b.ints([1, 2])], keep_dims=False)
@@ -57,7 +58,7 @@ def test_static_scheme_without_samples_is_refused_with_the_way_out(kit: Any, mod
 
 def test_an_empty_sample_set_is_refused(kit: Any, module: Module) -> None:
     with pytest.raises(QuantizationError, match=r"^calibrating 'net': the calibration set has no samples; "):
-        quantize_module(module, "w8a8", kit.mobile, lambda: [])
+        quantize_module(module, "w8a8", kit.mobile, list)
 
 
 def test_a_sample_with_nan_is_refused_by_the_tensor_it_spoils(kit: Any, module: Module) -> None:
@@ -181,8 +182,9 @@ def test_qdq_pairs_give_their_ranges_without_any_sample(kit: Any) -> None:
     assert conv.operand(0).quant == QuantParams.per_tensor(0.03, 5)
     assert conv.result.quant == QuantParams.per_tensor(0.1, 0)  # uint8's zero point 128
     assert relu.result.quant == QuantParams.per_tensor(0.08, -128)
-    assert conv.operand(1).quant is not None
-    assert conv.operand(1).quant.scale[3] == pytest.approx(0.013)
+    stored = conv.operand(1).quant
+    assert stored is not None
+    assert stored.scale[3] == pytest.approx(0.013)
     for feeds in kit.samples(module, 4):
         want, got = kit.run_float(module, feeds)[0], kit.run(artifact, feeds)[0]
         assert np.abs(want - got).max() <= 0.08 * 2.01  # one step of the result, one of what it is made from

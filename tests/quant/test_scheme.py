@@ -107,33 +107,30 @@ def test_percentile_cuts_an_outlier_and_keeps_the_end_at_zero() -> None:
     observer.update(values)
     found = observer.range()
     assert found.minimum == 0.0
-    assert 0.9 < found.maximum < 2.0  # a bin is 0.5 wide here
+    assert 0.99 < found.maximum <= 1.5  # a bin is 0.5 wide here
 
 
-def test_mse_clips_a_rare_outlier_but_not_a_uniform_tensor() -> None:
-    rng = np.random.default_rng(0)
-    heavy = np.concatenate([rng.standard_normal(8000), [40.0]]).astype(np.float32)
-    even = rng.uniform(-3, 3, 8000).astype(np.float32)
-    found = []
-    for values in (heavy, even):
-        observer = make_observer("mse", 99.99)
-        observer.update(values)
-        found.append(observer.range())
-    assert found[0].maximum < 39
-    assert found[1].maximum > 2.9
-    assert found[1].minimum < -2.9
-
-
-def test_mse_is_never_worse_than_minmax_on_its_own_measure() -> None:
-    rng = np.random.default_rng(1)
-    values = np.concatenate([rng.laplace(size=8000), [25.0]])
-    extremes = Range(float(values.min()), float(values.max()))
+def histogram(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, Range]:
     counts, edges = np.histogram(values, BINS)
-    centers = (edges[1:] + edges[:-1]) / 2
-    found = mse_range(counts.astype(float), centers, extremes)
+    extremes = Range(float(values.min()), float(values.max()))
+    return counts.astype(float), (edges[1:] + edges[:-1]) / 2, extremes
 
-    def error(range_: Range) -> float:
-        quant = activation_params(range_)
-        return float(np.square(dequantize_array(quantize_array(values, DType.INT8, quant), quant) - values).mean())
 
-    assert error(found) < 0.8 * error(extremes)
+def squared_error(values: np.ndarray, range_: Range) -> float:
+    quant = activation_params(range_)
+    return float(np.square(dequantize_array(quantize_array(values, DType.INT8, quant), quant) - values).mean())
+
+
+def test_mse_clips_a_rare_outlier() -> None:
+    values = np.concatenate([np.random.default_rng(0).standard_normal(1_000_000), [12.0]])
+    counts, centers, extremes = histogram(values)
+    found = mse_range(counts, centers, extremes)
+    assert found.maximum < 8
+    assert squared_error(values, found) < 0.6 * squared_error(values, extremes)
+
+
+def test_mse_keeps_a_uniform_tensor_whole() -> None:
+    observer = make_observer("mse", 99.99)
+    observer.update(np.random.default_rng(0).uniform(-3, 3, 8000).astype(np.float32))
+    assert observer.range().maximum > 2.9
+    assert observer.range().minimum < -2.9

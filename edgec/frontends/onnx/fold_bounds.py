@@ -9,6 +9,7 @@ import numpy as np
 
 from edgec.frontends.onnx.fold_fast import FoldSizeError, checked_bytes
 from edgec.frontends.onnx.node import Node
+from edgec.ops.infer import MAX_RANK
 
 Bound = Callable[[Node, list[np.ndarray]], list[int]]
 WIDEST = np.dtype(np.float64)
@@ -34,7 +35,9 @@ def _broadcast(node: Node, arrays: list[np.ndarray]) -> list[int]:
 
 
 def _integers(array: np.ndarray) -> list[int]:
-    return [int(v) for v in array.reshape(-1)[:64]]
+    if array.size > MAX_RANK:
+        raise FoldSizeError(f"a shape of {array.size} dimensions is impossible")
+    return [int(v) for v in array.reshape(-1)]
 
 
 def _expand(node: Node, arrays: list[np.ndarray]) -> list[int]:

@@ -21,7 +21,9 @@ def _axes(op: Op, index: int, rank: int) -> list[int] | None:
     return None if axes is None else sorted({axis % rank for axis in axes}) if rank else []
 
 
-def _ints_like(values: Sequence[int] | int, old: Value, emitter: Emitter, shape: Sequence[int] | None = None) -> Value:
+def _ints_like(
+    values: Sequence[int] | np.ndarray | int, old: Value, emitter: Emitter, shape: Sequence[int] | None = None
+) -> Value:
     """A parameter of the dtype of the old one."""
     data = np.asarray(values, old.dtype.numpy)
     return emitter.builder.constant(data if shape is None else data.reshape(shape), old.dtype)
@@ -196,7 +198,7 @@ class Pad(SpaceRule):
         """Paddings by axis."""
         paddings = constant_ints(op.operand(1)) or []
         before, after = placement.spread(paddings[::2], 0), placement.spread(paddings[1::2], 0)
-        given = {1: _ints_like([pair for pair in zip(before, after)], op.operand(1), emitter)}
+        given = {1: _ints_like(np.column_stack([before, after]), op.operand(1), emitter)}
         return emit_like(op, with_placed(op, fetch_placed(part, placement, emitter), given), emitter)
 
 

@@ -1,9 +1,9 @@
 """Chooses a storage order for every value so that as few bytes as possible change theirs.
 
-Every part (see `part`) has a mode; where the producer and a user of a value disagree on its order, the value's bytes have to
-move. The module as it stands is the start. A move takes a disagreement, lets one side's order spread through all parts that
-can follow it (the frame), and finds by a minimum cut which of them should: for two candidate modes a part this is exact, as
-the cost of an edge is the same for any two orders that differ. Only moves that lower the sum are made.
+Every part (see `part`) has a mode; where the producer and a user of a value disagree on its order, the value's bytes
+have to move. The module as it stands is the start. A move takes a disagreement, lets one side's order spread through
+all parts that can follow it (the frame), and finds by a minimum cut which of them should: for two candidate modes a
+part this is exact, as an edge costs the same for any two orders that differ. Only moves that lower the sum are made.
 """
 
 from __future__ import annotations

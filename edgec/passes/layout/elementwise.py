@@ -86,7 +86,7 @@ class Broadcasting(SpaceRule):
     def parts(self, op: Op) -> list[Part] | None:
         """One part in the result's space."""
         rank = op.result.type.rank
-        slots = [s for s in _moving(op)]
+        slots = _moving(op)
         values = [op.result, *(s.value for s in slots)]
         if not slots or any(v is not None and v.type.rank > rank for v in op.operands):
             return None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +87,7 @@ class Emitter:
         return self._shaped[tensor, shape]
 
     def emit(
-        self, opcode: str, operands: Sequence[Value | None], quant: QuantParams | None = None, **attributes: object
+        self, opcode: str, operands: Sequence[Value | None], quant: QuantParams | None = None, **attributes: Any
     ) -> Value:
         """Emit an op of the emitter's own with one result."""
         self.changes += 1
@@ -186,7 +188,7 @@ def _axis_permutation(
 def _grouped(have: list[tuple[int, int]], want: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
     """(shape, permutation) of the shortest transpose from one list of atoms to the other."""
     runs: list[list[tuple[int, int]]] = []
-    after = {a: b for a, b in zip(want, want[1:])}
+    after = dict(itertools.pairwise(want))
     for atom in have:
         if runs and after.get(runs[-1][-1]) == atom:
             runs[-1].append(atom)

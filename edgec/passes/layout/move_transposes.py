@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from edgec.ir.graph import Module
 from edgec.passes.base import Pass, PassContext, PassResult
+from edgec.passes.layout.explain import explain_transposes
 from edgec.passes.layout.graph_layout import GraphLayout, Layouts
 
 MAX_ROUNDS = 8
@@ -49,6 +50,13 @@ class MoveTransposes(Pass):
         if not changes:
             return PassResult(False)
         return PassResult(True, f"{before} transposes before, {count_transposes(module)} after")
+
+
+def remaining_transposes(module: Module) -> list[str]:
+    """One sentence for each transpose that is left: which one, what it moves, and what holds it on either side."""
+    return [
+        sentence for graph in module.graphs for sentence in explain_transposes(GraphLayout(graph, free_boundary=False))
+    ]
 
 
 def _compose(layout: dict[str, tuple[int, ...]], moved: Layouts) -> None:

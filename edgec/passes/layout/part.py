@@ -1,8 +1,8 @@
 """What an op lets happen to the storage order of its operands and results.
 
-An op is one or more parts. A part ties the orders of some of the op's values (its slots) together: from the order of one
-slot follow those of all others (its mode), or the part cannot work in that order. Ops that nothing but data flow joins
-(what a convolution reads and what it writes) are two parts.
+An op is one or more parts. A part ties the orders of some of the op's values (its slots) together: from the order of
+one slot follow those of all others (its mode), or the part cannot work in that order. Values whose orders have nothing
+to do with each other (what a convolution reads and what it writes) are slots of two parts.
 """
 
 from __future__ import annotations

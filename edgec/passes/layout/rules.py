@@ -45,14 +45,22 @@ class Transpose(LayoutRule):
         if given is None:
             return None
         permutation = [axis % x.type.rank for axis in given]
-        moved = x.quant
-        if moved != op.result.quant and (moved is None or len(moved.scale) > 1 or not moved.same_mapping(op.result.quant)):
+        if not _same_scales(x, op.result):
             return None
         return [TransposePart(op, [operand_slot(op, 0), *result_slots(op)], permutation)]
 
     def write(self, op: Op, parts: Sequence[Part], emitter: Emitter) -> None:
         """Let the tensor that holds the operand in the right order hold the result too."""
         hold_alias(op, parts[0], emitter, op.result.shape)
+
+
+def _same_scales(x: Value, result: Value) -> bool:
+    """True where transposing changes nothing but places; scales along an axis are left alone unless x is constant."""
+    if x.quant is None or result.quant is None:
+        return x.quant is result.quant
+    if len(x.quant.scale) > 1:
+        return x.is_constant and x.quant.scale == result.quant.scale
+    return x.quant.same_mapping(result.quant)
 
 
 def hold_alias(op: Op, part: Part, emitter: Emitter, shape: Sequence[int]) -> None:
@@ -74,7 +82,7 @@ def _axes(order: Sequence[tuple[int, int]]) -> list[int]:
 
 _ELEMENTWISE = (SameShape(), Broadcasting())
 _BY_OPCODE: dict[str, tuple[LayoutRule, ...]] = {
-    **{opcode: _ELEMENTWISE for opcode in ELEMENTWISE},
+    **dict.fromkeys(ELEMENTWISE, _ELEMENTWISE),
     **{opcode: (rule,) for rule in (*along_axes.RULES, *weighted.RULES, Reshape(), Transpose())
        for opcode in rule.opcodes},
 }  # fmt: skip

@@ -1,8 +1,8 @@
 """In which order the elements of a value are stored: the algebra the layout pass computes with.
 
-A value has a logical shape; its elements are numbered row by row (the flat index). A `StorageOrder` tells how they stand in
-memory: pairs (size, stride), outermost first, where `stride` is the step in the flat index. Neighbours that together
-make one longer run are merged and sizes of 1 left out, so that equal orders are equal tuples:
+A value has a logical shape; its elements are numbered row by row (the flat index). A `StorageOrder` tells how they
+stand in memory: pairs (size, stride), outermost first, where `stride` is the step in the flat index. Neighbours that
+together make one longer run are merged and sizes of 1 left out, so that equal orders are equal tuples:
 
     NCHW value 1x3x8x8 stored as written   ((192, 1),)
     the same stored as NHWC                ((64, 1), (3, 64))
@@ -13,6 +13,7 @@ an element as long as producer and user agree on the order.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -140,7 +141,7 @@ def _cut(order: StorageOrder, borders: Sequence[int]) -> list[tuple[int, int]] |
     atoms: list[tuple[int, int]] = []
     for size, stride in order:
         inside = [stride, *(b for b in borders if stride < b < stride * size), stride * size]
-        for low, high in reversed(list(zip(inside, inside[1:]))):
+        for low, high in reversed(list(itertools.pairwise(inside))):
             if high % low:
                 return None
             atoms.append((high // low, low))
