@@ -167,8 +167,8 @@ def _clamped(facts: ChannelFacts, op: Op, x: Value, columns: _Columns) -> None:
     positive = np.maximum(columns.weights, 0).sum(axis=2).astype(np.float64)
     negative = np.minimum(columns.weights, 0).sum(axis=2).astype(np.float64)
     low, high = low[columns.positions], high[columns.positions]
-    top = (_times(positive, high) + _times(negative, low)).sum(axis=1)
-    bottom = (_times(positive, low) + _times(negative, high)).sum(axis=1)
+    top = _summed(positive, high) + _summed(negative, low)
+    bottom = _summed(positive, low) + _summed(negative, high)
     bias_value = op.optional_operand(2)
     bias = np.zeros(()) if bias_value is None else bias_value.array().reshape(-1).astype(np.float64)
     slack = _MARGIN * (np.abs(bias) + np.maximum(np.abs(top), np.abs(bottom))) * multiplier
@@ -181,11 +181,23 @@ def _clamped(facts: ChannelFacts, op: Op, x: Value, columns: _Columns) -> None:
     facts.ranges[result] = Range(np.clip(bottom - rounding, least, most), np.clip(top + rounding, least, most))
 
 
-def _times(weights: np.ndarray, bound: np.ndarray) -> np.ndarray:
-    """Products in which a zero weight makes an infinite bound harmless."""
-    bound = np.broadcast_to(bound, weights.shape)
-    products: np.ndarray = np.multiply(weights, bound, out=np.zeros(weights.shape), where=weights != 0)
-    return products
+def _summed(weights: np.ndarray, bound: np.ndarray) -> np.ndarray:
+    """Sum over columns of weight times bound, per output; a zero weight makes an infinite bound harmless.
+
+    `weights` are [outputs, columns] and all of one sign, `bound` is [outputs or 1, columns] and of one sign too.
+    """
+    infinite = np.isinf(bound)
+    finite = np.where(infinite, 0.0, bound)
+    if bound.shape[0] != 1:
+        total: np.ndarray = (weights * finite).sum(axis=1)
+        unbounded = ((weights != 0) & infinite).any(axis=1)
+    else:
+        total = weights @ finite[0]
+        unbounded = (weights[:, infinite[0]] != 0).any(axis=1)
+    if unbounded.any():
+        sign = np.sign(bound[infinite][0]) * np.sign(weights[unbounded].sum(axis=1))
+        total[unbounded] = sign * math.inf
+    return total
 
 
 def _multiplier(op: Op, x: Value) -> np.ndarray | None:

@@ -15,11 +15,13 @@ from edgec.cost.estimate import Estimate, Evidence
 from edgec.cost.kernel_class import KernelClass, kernel_class
 from edgec.cost.macs import op_cost
 from edgec.ir.dtype import DType
-from edgec.ir.graph import Module, Op
+from edgec.ir.graph import Module, Op, Value
 from edgec.ir.verify import CALLED_GRAPHS
 from edgec.target.device import Device, KernelCosts
 
-FREE_OPCODES = {"reshape", "squeeze", "expand_dims"}  # LiteRT and TFLM share or copy the buffer: only overhead
+FREE_OPCODES = {  # only overhead: LiteRT and TFLM share or copy the buffer, or hand out a handle
+    "reshape", "squeeze", "expand_dims", "var_handle", "hashtable", "call_once",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,9 @@ def estimate_latency(module: Module, device: Device, kernel_library: str | None 
     for op in module.main.ops:
         own = 0.0
         for inner in _with_bodies(op, module):
-            dtype = compute_dtype(inner)
-            costs = device.costs(dtype, library)
+            costs = _costs(inner, device, library)
             if costs is None:
-                missing.add(dtype)
+                missing.add(compute_dtype(inner))
                 continue
             priced.append((op_seconds(inner, device, costs), costs))
             own += priced[-1][0]
@@ -57,6 +58,18 @@ def estimate_latency(module: Module, device: Device, kernel_library: str | None 
         reason = f"the profile of {device.name} has no costs for {' and '.join(sorted(missing))} with {library}"
         return LatencyEstimate(Estimate.unknown(reason), (None,) * len(module.main))
     return LatencyEstimate(_total(priced, device, library), tuple(per_op_ms))
+
+
+def _costs(op: Op, device: Device, library: str) -> KernelCosts | None:
+    """The costs that price an op; overhead and integer bookkeeping cost about the same whatever the table's dtype."""
+    costs = device.costs(compute_dtype(op), library)
+    if costs is not None:
+        return costs
+    value = _computed_value(op)
+    computes = value is not None and (value.dtype.is_float or value.dtype in _QUANTIZED)
+    if computes and op.opcode not in FREE_OPCODES:
+        return None
+    return next(iter(device.kernel_libraries.get(library, {}).values()), None)
 
 
 def _with_bodies(op: Op, module: Module) -> Iterator[Op]:
@@ -108,14 +121,26 @@ def _memory_seconds(op: Op, device: Device) -> float:
     return streamed / device.dram_bandwidth_bytes_per_s
 
 
+_QUANTIZED = {DType.INT8: "int8", DType.UINT8: "int8", DType.INT16: "int16"}
+
+
 def compute_dtype(op: Op) -> str:
-    """The key of a profile's cost table: what the op computes in ("fp32", "w8" for hybrid, "int8", "int16")."""
-    values = [v for v in op.operands if v is not None]
-    activation = next((v for v in values if not v.is_constant), values[0] if values else None)
-    dtype = activation.dtype if activation is not None else DType.FLOAT32
-    if dtype in (DType.INT8, DType.UINT8):
-        return "int8"
-    if dtype is DType.INT16:
-        return "int16"
-    hybrid = any(v.is_constant and v.dtype in (DType.INT8, DType.INT4) for v in values[1:2])
-    return "w8" if hybrid and dtype is DType.FLOAT32 and op.opcode != "dequantize" else "fp32"
+    """The key of a profile's cost table: what the op computes in ("fp32", "w8" for hybrid, "int8", "int16").
+
+    Indices, shapes and flags (int32, bool) count as "fp32".
+    """
+    value = _computed_value(op)
+    dtype = value.dtype if value is not None else DType.FLOAT32
+    if dtype in _QUANTIZED:
+        return _QUANTIZED[dtype]
+    weight = op.optional_operand(1)
+    hybrid = weight is not None and weight.is_constant and weight.dtype in (DType.INT8, DType.INT4)
+    return "w8" if hybrid and dtype is DType.FLOAT32 else "fp32"
+
+
+def _computed_value(op: Op) -> Value | None:
+    """The value whose dtype the op computes in: its first activation, or what it makes of that."""
+    if op.opcode == "quantize":
+        return op.results[0]
+    values = [v for v in (*op.operands, *op.results) if v is not None and not v.dtype.is_opaque]
+    return next((v for v in values if not v.is_constant), values[0] if values else None)

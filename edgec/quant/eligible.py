@@ -115,7 +115,9 @@ def _operand_reason(op: Op, definition: OpDef) -> str | None:
             return f"its {role.value} '{value.name}' is computed at run time"
         if value.is_constant and value.sparsity is not None:
             return f"its constant '{value.name}' is stored sparse"
-        if value.is_constant and not saturates(op, index) and not _is_ordinary(value):
+        if value.is_constant and role is not Role.ACTIVATION and not np.isfinite(value.array()).all():
+            return f"its {role.value} '{value.name}' holds NaN or infinite values"
+        if value.is_constant and role is Role.ACTIVATION and not saturates(op, index) and not _is_ordinary(value):
             return f"its constant '{value.name}' reaches beyond {HOPELESS:g}, beside which int8 keeps nothing"
     return None
 

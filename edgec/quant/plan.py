@@ -25,8 +25,10 @@ from edgec.quant.eligible import (
 )
 from edgec.quant.groups import UnionFind
 from edgec.quant.observers import Range
-from edgec.quant.scheme import activation_params, bias_params, represented_range, weight_params
+from edgec.quant.scheme import activation_params, as_float32, bias_params, represented_range, weight_params
 from edgec.target.target import Scheme, Target
+
+LARGEST_MULTIPLIER = 128.0  # input scale * weight scale / output scale; from 256 XNNPACK refuses to load the model
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ def make_plan(
         definition = OP_DEFS[op.opcode]
         _plan_activations(op, op in layout_.moving, chosen, operands)
         _plan_weights(op, definition, target, given_weights or {}, operands)
+        _widen_result(op, layout_, operands, chosen)
         results.update((r, chosen[r]) for r in op.results if r.dtype is DType.FLOAT32)
     io = target.io_dtype[scheme]
     input_dtype, output_dtype = DType(io.inputs[0]), DType(io.outputs[0])
@@ -311,6 +314,25 @@ def _plan_weights(
         out[op, index] = OperandPlan(DType.INT8, quant, Role.WEIGHT)
         for position in biases:
             out[op, position] = OperandPlan(DType.INT32, bias_params(input_quant, quant), Role.BIAS)
+
+
+def _widen_result(
+    op: Op, layout_: Layout, operands: Mapping[tuple[Op, int], OperandPlan], chosen: dict[Value, QuantParams]
+) -> None:
+    """Raise the scale of a weighted op's result, and of all that share it, to what kernels can requantize to.
+
+    Only results that hardly leave zero beside their accumulators are concerned, such as those of dead layers.
+    """
+    used = [operands[op, i] for i in range(len(op.operands)) if (op, i) in operands]
+    weights = [what.quant for what in used if what.role is Role.WEIGHT]
+    [result, *_] = op.results
+    if not weights or result in layout_.fixed or result not in chosen:
+        return
+    input_scale = next(what.quant.scale[0] for what in used if what.role is Role.ACTIVATION)
+    least = input_scale * max(weights[0].scale) / LARGEST_MULTIPLIER
+    if chosen[result].scale[0] < least:
+        quant = QuantParams.per_tensor(as_float32(least), chosen[result].zero_point[0])
+        chosen.update((member, quant) for member in layout_.group_of(result))
 
 
 def _fitting(stored: QuantParams | None, weight: np.ndarray, axis: int | None) -> QuantParams | None:

@@ -16,12 +16,13 @@ from edgec.frontends.onnx.node import Node, Refusal
 from edgec.frontends.onnx.node_schema import schema_complaint
 from edgec.frontends.onnx.shapes import input_types
 from edgec.frontends.onnx.translation import Translation
-from edgec.ir.graph import Graph, Module, Signature, Value
+from edgec.ir.graph import Graph, Module, Op, Signature, Value
 from edgec.ops import build, verify
 
 if TYPE_CHECKING:
     from onnx import NodeProto
 
+LAYOUT_OPS = {"transpose", "reshape"}
 MIN_OPSET, MAX_OPSET = 6, 23
 ONNX_DOMAINS = ("", "ai.onnx")
 GRAPH = 5  # AttributeProto.GRAPH
@@ -125,12 +126,15 @@ class _GraphTranslator:
                 return None
             if missing is not None:
                 return missing
+            last = self.graph.last_op
             result = families.TRANSLATIONS[node.op_type](node, self.context)
         except (Refusal, ValueError) as error:
             return str(error)
         except (ArithmeticError, LookupError, MemoryError) as error:  # sizes and indices that no real model has
             return f"it is malformed ({type(error).__name__}: {error})"
-        self._bind(node, [result] if isinstance(result, Value) else list(result))
+        results = [result] if isinstance(result, Value) else list(result)
+        self._name_ops(node, results, last)
+        self._bind(node, results)
         return None
 
     def _operand(self, name: str, proto: NodeProto) -> Value | None:
@@ -152,12 +156,34 @@ class _GraphTranslator:
             raise ImportFailure(f"Reading '{self.model.name}': constant '{name}': {error}.") from error
 
     def _bind(self, node: Node, results: Sequence[Value]) -> None:
-        for name, value in zip(node.outputs, results):
-            if not name:
-                continue
-            self.values[name] = value
-            if value.producer is not None and not value.is_output and value not in self.graph.inputs:
-                value.name = value.producer.name = name
+        self.values.update({name: value for name, value in zip(node.outputs, results) if name})
+
+    def _name_ops(self, node: Node, results: Sequence[Value], last: Op | None) -> None:
+        """Give the node's output name to the op that does its work: layout changes around it come and go."""
+        if len(results) > 1:
+            for name, value in zip(node.outputs, results):
+                if name and value.producer is not None:
+                    value.name = name
+        op = self.graph.last_op
+        while op is not last and op is not None:
+            if op.opcode not in LAYOUT_OPS and node.outputs[0]:
+                op.name = node.outputs[0]
+                if len(op.results) == 1:
+                    op.result.name = op.name
+                return
+            op = op.previous
+
+    def _name_output(self, value: Value, name: str) -> None:
+        """Outputs carry the source's names; an inner value that has the name already gives it up."""
+        if value.name == name or value.producer is None:
+            return
+        op: Op | None = value.producer
+        while op is not None and op.source == value.producer.source:
+            for result in op.results:
+                if result.name == name:
+                    result.name = op.name = f"{name}/inner"
+            op = op.previous
+        value.name = value.producer.name = name
 
     def _outputs(self) -> None:
         outputs = []
@@ -168,6 +194,7 @@ class _GraphTranslator:
                 if array is None:
                     raise ImportFailure(f"Reading '{self.model.name}': nothing defines the output '{proto.name}'.")
                 value = self._constant(proto.name, array)
+            self._name_output(value, proto.name)
             outputs.append(value)
         self.graph.outputs = outputs
         names = [proto.name for proto in self.model.graph.output]

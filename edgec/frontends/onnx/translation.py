@@ -47,11 +47,11 @@ class Translation:
         """Emit an op with several results."""
         return list(self.builder.emit_op(opcode, operands, **attributes).results)
 
-    def constant(self, data: Any, dtype: DType | None = None) -> Value:
+    def constant(self, data: Any, dtype: DType | None = None, name: str = "") -> Value:
         """A constant; float64 data becomes float32 unless `dtype` says otherwise."""
         array = np.asarray(data)
         wanted = dtype.numpy if dtype is not None else np.float32 if array.dtype == np.float64 else array.dtype
-        return self.graph.constant(array.astype(wanted, copy=False), dtype=dtype)  # weights are not copied
+        return self.graph.constant(array.astype(wanted, copy=False), name, dtype=dtype)  # weights are not copied
 
     def ints(self, values: Sequence[int] | int) -> Value:
         """An int32 constant: a shape, axes, a permutation, paddings."""
@@ -68,7 +68,7 @@ class Translation:
         if list(permutation) == list(range(x.type.rank)):
             return x
         if x.data is not None:
-            return self.constant(np.ascontiguousarray(np.transpose(x.data, permutation)), x.dtype)
+            return self.constant(np.ascontiguousarray(np.transpose(x.data, permutation)), x.dtype, x.name)
         return self.emit("transpose", [x, self.ints(list(permutation))])
 
     def to_channels_last(self, x: Value) -> Value:
@@ -85,7 +85,7 @@ class Translation:
         if tuple(shape) == x.shape:
             return x
         if x.data is not None:
-            return self.constant(x.data.reshape(shape), x.dtype)
+            return self.constant(x.data.reshape(shape), x.dtype, x.name)
         return self.emit("reshape", [x, self.ints(shape)], new_shape=tuple(shape))
 
     def cast(self, x: Value, dtype: DType) -> Value:
@@ -93,7 +93,7 @@ class Translation:
         if x.dtype is dtype:
             return x
         if x.data is not None:
-            return self.constant(x.data.astype(dtype.numpy), dtype)
+            return self.constant(x.data.astype(dtype.numpy), dtype, x.name)
         return self.emit(
             "cast", [x], in_data_type=x.dtype.name, out_data_type=dtype.name,
             result_types=[TensorType(x.shape, dtype, None, x.type.signature)],
