@@ -76,7 +76,13 @@ class GraphMaker:
     def pool(self) -> Value:
         """2x2 max or average pooling; SAME, so that it fits any size."""
         x, opcode = self.image(), self.draw(st.sampled_from(["max_pool_2d", "average_pool_2d"]))
-        window = {"filter_height": 2, "filter_width": 2, "stride_h": 2, "stride_w": 2, "padding": "SAME"}
+        window: dict[str, Any] = {
+            "filter_height": 2,
+            "filter_width": 2,
+            "stride_h": 2,
+            "stride_w": 2,
+            "padding": "SAME",
+        }
         return self.builder.emit(opcode, [x], **window)
 
     def activation(self) -> Value:
@@ -107,7 +113,7 @@ class GraphMaker:
     def padding(self) -> Value:
         """Zeros around height and width."""
         amounts = [[0, 0], [1, 1], [self.draw(st.integers(0, 1)), 1], [0, 0]]
-        return self.builder.emit("pad", [self.image(), self.builder.ints(amounts)])
+        return self.builder.emit("pad", [self.image(), self.builder.constant(np.array(amounts, np.int32))])
 
     def there_and_back(self) -> Value:
         """A transpose to NCHW and one back, as front ends leave them."""
@@ -137,7 +143,8 @@ class GraphMaker:
         if self.draw(st.booleans()):
             outputs = [self.head(self.images[-1])]
         inner = [v for v in self.images[1:-1] if v is not outputs[0]]
-        if inner and self.draw(st.booleans()):
+        second = self.draw(st.booleans())
+        if inner and second:
             outputs.append(self.draw(st.sampled_from(inner)))
         self.graph.outputs = outputs
         return self.graph
@@ -158,7 +165,9 @@ def random_feeds(graph: Graph, seed: int = 0) -> dict[str, np.ndarray]:
 # -- modules with odd content, for the text form and the writer --------------------------------------------------------
 
 NAMES = st.one_of(
-    st.sampled_from(["x", "x", "a/b:0", "é", 'quo"te', "new\nline", "back\\slash", "x#2", "%x", "$x", "none", "", "// x"]),
+    st.sampled_from(
+        ["x", "x", "a/b:0", "é", 'quo"te', "new\nline", "back\\slash", "x#2", "%x", "$x", "none", "", "// x"]
+    ),
     st.text(max_size=6),
 )
 SCALES = st.floats(2**-20, 8, width=32)
@@ -186,7 +195,8 @@ def quant_params(draw: st.DrawFn, shape: tuple[int, ...]) -> QuantParams | None:
 def tensor_types(draw: st.DrawFn, dtypes: st.SearchStrategy[DType]) -> TensorType:
     """Types of up to three short dimensions; some dimensions may change at run time."""
     shape = tuple(draw(st.lists(st.integers(0, 3), max_size=3)))
-    signature = tuple(-1 if draw(st.booleans()) else d for d in shape) if shape and draw(st.booleans()) else None
+    moving = [draw(st.booleans()) for _ in shape]
+    signature = tuple(-1 if moves else d for moves, d in zip(moving, shape)) if any(moving) else None
     return TensorType(shape, draw(dtypes), draw(quant_params(shape)), signature)
 
 
@@ -241,9 +251,11 @@ def odd_ops(draw: st.DrawFn, known: list[Value]) -> Op:
         x = Value("leaf", draw(tensor_types(st.just(DType.FLOAT32))), is_variable=True)
         result = Value(draw(NAMES), TensorType(x.shape, x.dtype, None, x.type.signature))
         return Op("leaky_relu", [x], [result], {"alpha": draw(NUMBERS)}, **{**common, "name": result.name})
-    operands = draw(st.lists(st.one_of(st.none(), constants(), *([st.sampled_from(known)] if known else [])), max_size=3))
+    operands = draw(
+        st.lists(st.one_of(st.none(), constants(), *([st.sampled_from(known)] if known else [])), max_size=3)
+    )
     if kind == "custom":
-        attributes = {
+        attributes: dict[str, Any] = {
             "custom_code": draw(NAMES), "custom_options": draw(st.binary(max_size=9)),
             "custom_options_format": "FLEXBUFFERS",
         }  # fmt: skip
@@ -252,7 +264,11 @@ def odd_ops(draw: st.DrawFn, known: list[Value]) -> Op:
         "StablehloConvolutionOptions",
         {"window_strides": np.array([1, 2**40]), "window_reversal": np.array([True, False])},
     )
-    attributes = {"builtin": "STABLEHLO_CONVOLUTION", "options": None, "options_2": draw(st.sampled_from([None, options_2]))}
+    attributes = {
+        "builtin": "STABLEHLO_CONVOLUTION",
+        "options": None,
+        "options_2": draw(st.sampled_from([None, options_2])),
+    }
     return Op("opaque", operands, results, attributes, **common)
 
 

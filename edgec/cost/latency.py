@@ -93,6 +93,8 @@ def _total(seconds: list[tuple[float, KernelCosts]], device: Device, library: st
 
 def op_seconds(op: Op, device: Device, costs: KernelCosts) -> float:
     """Seconds one op takes on one device."""
+    if all(v is None or v.is_constant for v in op.operands) and op.operands:
+        return 0.0  # the dequantize of stored weights: done once when the model is loaded
     clock_hz = float(device.cpu.clock_hz or 0)
     return max(op_cycles(op, costs) / clock_hz, _memory_seconds(op, device))
 
@@ -106,7 +108,7 @@ def op_cycles(op: Op, costs: KernelCosts) -> float:
     if group is KernelClass.OTHER or not macs:
         elements = max((v.type.elements for v in (*op.results, *op.operands) if v is not None), default=0)
         return elements * costs.cycles_per_output_element + costs.cycles_per_op
-    per_mac = getattr(costs.cycles_per_mac, group.value)
+    per_mac: float = getattr(costs.cycles_per_mac, group.value)
     return macs * per_mac / costs.thread_speedup + costs.cycles_per_op
 
 

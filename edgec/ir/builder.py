@@ -97,7 +97,7 @@ class Builder:
         """A constant from anything numpy takes; float64 becomes float32 unless `dtype` says otherwise."""
         array = np.asarray(data)
         if dtype is not None:
-            array = array.astype(dtype.numpy)
+            array = array.astype(dtype.numpy, copy=False)
         elif array.dtype == np.float64:
             array = array.astype(np.float32)
         return self.graph.constant(np.ascontiguousarray(array).reshape(array.shape), name, dtype=dtype, quant=quant)

@@ -8,15 +8,16 @@ from edgec.ir.dtype import DType
 
 
 def unpack(raw: np.ndarray, dtype: DType, elements: int) -> np.ndarray:
-    """`elements` integers of a sub-byte type from packed bytes, as int8 (uint8 for unsigned types), shape (elements,)."""
+    """`elements` integers of a sub-byte type from packed bytes, as int8 (uint8 for UINT4), shape (elements,)."""
     bits = dtype.bits
     per_byte = 8 // bits
     shifts = np.arange(per_byte, dtype=np.uint8) * bits
-    fields = ((raw[:, None] >> shifts) & (2**bits - 1)).astype(np.uint8).reshape(-1)[:elements]
+    fields: np.ndarray = ((raw[:, None] >> shifts) & (2**bits - 1)).astype(np.uint8).reshape(-1)[:elements]
     if dtype is DType.UINT4:
         return fields
     sign = np.uint8(2 ** (bits - 1))
-    return ((fields ^ sign).astype(np.int16) - int(sign)).astype(np.int8)
+    signed: np.ndarray = ((fields ^ sign).astype(np.int16) - int(sign)).astype(np.int8)
+    return signed
 
 
 def pack(values: np.ndarray, dtype: DType) -> np.ndarray:
@@ -27,4 +28,5 @@ def pack(values: np.ndarray, dtype: DType) -> np.ndarray:
     padded = np.zeros(-(-fields.size // per_byte) * per_byte, np.uint8)
     padded[: fields.size] = fields
     shifts = np.arange(per_byte, dtype=np.uint8) * bits
-    return np.bitwise_or.reduce(padded.reshape(-1, per_byte) << shifts, axis=1).astype(np.uint8)
+    packed: np.ndarray = np.bitwise_or.reduce(padded.reshape(-1, per_byte) << shifts, axis=1).astype(np.uint8)
+    return packed

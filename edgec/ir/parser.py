@@ -212,7 +212,7 @@ class _Parser:
     def metadata(self, module: Module) -> None:
         key, data = self.text_value(), self.value()
         if not isinstance(data, bytes):
-            raise self.fail(f"metadata '{key}' must be bytes: {{\"$bytes\": \"base64\"}}")
+            raise self.fail(f'metadata \'{key}\' must be bytes: {{"$bytes": "base64"}}')
         module.metadata[key] = data
 
     def graph(self) -> Graph:

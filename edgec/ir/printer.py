@@ -8,9 +8,9 @@
       }
     }
 
-Attributes equal to the schema's defaults are left out. Graphs, signatures and metadata are printed whole, so parsing gives
-the same module back, save for what only a `.tflite` file carries: the `extra` fields, the order of its tensors and those
-that nothing uses. With `elide_above`, larger constants are shown by a digest, for reading only.
+Attributes equal to the schema's defaults are left out. Graphs, signatures and metadata are printed whole, so parsing
+gives the same module back, save for what only a `.tflite` file carries: the `extra` fields, the order of its tensors
+and those that nothing uses. With `elide_above`, larger constants are shown by a digest, for reading only.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class _GraphPrinter:
         if value.sparsity is not None:
             return f"sparse {json.dumps([to_json(value.sparsity), to_json(data)])}"
         if self.elide_above is not None and data.size > self.elide_above:
-            return f"elided {_quote(blake2b(np.ascontiguousarray(data), digest_size=8).hexdigest())}"
+            return f"elided {_quote(blake2b(np.ascontiguousarray(data).data, digest_size=8).hexdigest())}"
         if value.dtype.is_opaque:
             return json.dumps(to_json(data))
         if data.size <= INLINE_ELEMENTS and data.dtype.kind != "c" and not np.isnan(data).any():

@@ -55,7 +55,7 @@ def run_passes(
 
 
 def _verify_after(names: Sequence[str], module: Module) -> None:
-    """Check the module; one of the passes `names` is at fault where it is broken: the last, or one that said nothing."""
+    """Check the module after the passes `names`: the last, and those before it that reported no change."""
     try:
         verify(module)
     except VerificationError as error:

@@ -69,7 +69,12 @@ def _is_required(field: Field[Any]) -> bool:
 
 def _check_type(name: str, key: str, value: Any, default: Any) -> None:
     """An option has the type of its default; an integer will do for a float, but true is no number."""
-    if default is None or default is MISSING or type(value) is type(default) or (type(default) is float and type(value) is int):
+    if (
+        default is None
+        or default is MISSING
+        or type(value) is type(default)
+        or (type(default) is float and type(value) is int)
+    ):
         return
     wanted = type(default).__name__
     raise PassError(f"Pass '{name}': option '{key}' takes a value of type {wanted}, found {json.dumps(value)}.")

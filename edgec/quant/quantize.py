@@ -12,8 +12,9 @@ from edgec.ir.graph import Module, Value
 from edgec.quant.algorithms.bias_correction import correctable, weight_error_shifts
 from edgec.quant.apply import apply_plan
 from edgec.quant.calibrate import Progress, Ranges, calibrate
+from edgec.quant.layout import Layout, hopeless_values, layout
 from edgec.quant.options import QuantOptions
-from edgec.quant.plan import Layout, QuantPlan, hopeless_values, layout, make_plan
+from edgec.quant.plan import QuantPlan, make_plan
 from edgec.quant.storage import store_fp16, store_w8
 from edgec.quant.stored import absorb_qdq, is_quantized, widened
 from edgec.target.target import Scheme, Target

@@ -139,7 +139,7 @@ def test_handles_and_indices_need_no_table_of_their_own() -> None:
     handle = build(graph).emit("var_handle", [])
     state = TensorType((1, 8), DType.INT8)
     value = build(graph).emit("read_variable", [handle], result_types=[state])
-    build(graph).emit("shape", [value])
+    build(graph).emit("shape", [value], out_type="INT32")
     found = estimate_latency(Module([graph]), only_int8)
     assert found.per_op_ms == pytest.approx((0.1, (8 * 10 + 100) / 1e3, (8 * 10 + 100) / 1e3))
     build(graph).emit("relu", [image(graph, 1)])
@@ -163,7 +163,9 @@ def test_energy_by_hand() -> None:
     found = estimate_energy(latency, device(power=power))
     assert (found.total.value, found.total.low, found.total.high) == (20.0, 5.0, 120.0)  # mJ = mW * ms / 1000
     assert (found.average_power_mw, found.total.basis) == (2000.0, "2000 mW active power (wall) x latency")
-    assert estimate_energy(latency, device(power=None)).total == Estimate.unknown("the profile of round states no power")
+    assert estimate_energy(latency, device(power=None)).total == Estimate.unknown(
+        "the profile of round states no power"
+    )
     unknown = estimate_energy(Estimate.unknown("?"), device(power=power))
     assert (unknown.total, unknown.average_power_mw) == (Estimate.unknown("the latency is not known"), 2000.0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -64,7 +66,7 @@ def test_constants() -> None:
         ("relu", {}, "relu 'c': takes at most 1 operands, found 2"),
     ],
 )
-def test_refusals_leave_no_use_behind(opcode: str, attributes: dict[str, int], sentence: str) -> None:
+def test_refusals_leave_no_use_behind(opcode: str, attributes: dict[str, Any], sentence: str) -> None:
     graph = Graph()
     x = graph.add_input("x", FLOAT)
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole message is compared

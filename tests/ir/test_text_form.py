@@ -177,7 +177,11 @@ HEAD = "graph @g(%x: float32[2]) {\n"
         (HEAD + "  %y = relu(%x) : float32[2] version x", 2, "expected a number, found 'x'"),
         (HEAD + "  $c = constant int8[2] [1]\n", 2, None),
         (HEAD + "  $c = constant int8[2] [1, 300]\n", 2, None),
-        (HEAD + "  $c = constant float32[2] sparse 3\n", 2, "the sparse data of 'c' must be a list of its sparsity and its bytes"),
+        (
+            HEAD + "  $c = constant float32[2] sparse 3\n",
+            2,
+            "the sparse data of 'c' must be a list of its sparsity and its bytes",
+        ),
         (HEAD + "  $c = constant int8[1] " + "[" * 100_000, 2, "a JSON value is nested too deeply"),
         (HEAD, 2, "expected a name, found ''"),
     ],
@@ -186,7 +190,9 @@ def test_errors_name_the_line(text: str, line: int, what: str | None) -> None:
     with pytest.raises(ParseError) as caught:
         parse_module(text, OP_DEFS)
     if what is None:  # numpy's own words stand in brackets
-        assert str(caught.value).startswith(f"Parsing the text form, line {line}: the data of 'c' does not fit int8[2] (")
+        assert str(caught.value).startswith(
+            f"Parsing the text form, line {line}: the data of 'c' does not fit int8[2] ("
+        )
     else:
         assert str(caught.value) == f"Parsing the text form, line {line}: {what}."
 

@@ -94,7 +94,7 @@ def test_every_dtype_has_bits_and_a_numpy_type() -> None:
     for dtype in DType:
         assert dtype.bits >= 0
         assert dtype.numpy.itemsize * 8 >= dtype.bits
-    with pytest.raises(ValueError, match="^numpy type datetime64 has no TFLite counterpart$"):
+    with pytest.raises(ValueError, match=r"^numpy type datetime64 has no TFLite counterpart$"):
         DType.from_numpy(np.dtype("datetime64"))
     assert DType.from_numpy(np.bool_) is DType.BOOL
     assert DType.from_numpy(np.dtype(">f4")) is DType.FLOAT32

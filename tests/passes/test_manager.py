@@ -66,9 +66,7 @@ class Nothing(Pass):
 def test_records_tell_what_each_pass_did() -> None:
     module, seen = module_of_relus(3), []
     passes = [DropLast(count=2), Nothing(), DropLast()]
-    records = run_passes(
-        module, passes, PassContext(), after_each=lambda p, m: seen.append((p.name, len(m.main)))
-    )
+    records = run_passes(module, passes, PassContext(), after_each=lambda p, m: seen.append((p.name, len(m.main))))
     assert [(r.name, r.options, r.changed, r.note) for r in records] == [
         ("drop_last", {"count": 2}, True, "2 changes"),
         ("nothing", {}, False, ""),

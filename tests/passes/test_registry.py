@@ -96,7 +96,10 @@ def test_pipelines(text: str, passes: list[Pass]) -> None:
             "The pipeline 'plain,optional{ratio=1' cannot be read from 'optional{ratio=1' on; "
             "write it as name,name{option=value}.",
         ),
-        ("plain,,plain", "The pipeline 'plain,,plain' cannot be read from ',plain' on; write it as name,name{option=value}."),
+        (
+            "plain,,plain",
+            "The pipeline 'plain,,plain' cannot be read from ',plain' on; write it as name,name{option=value}.",
+        ),
     ],
 )  # fmt: skip
 def test_pipeline_errors(text: str, sentence: str) -> None:

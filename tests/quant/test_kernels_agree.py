@@ -15,7 +15,8 @@ from edgec.ir.builder import Builder
 from edgec.quant.apply import apply_plan
 from edgec.quant.calibrate import calibrate
 from edgec.quant.clone import clone_module
-from edgec.quant.plan import QuantPlan, layout, make_plan
+from edgec.quant.layout import layout
+from edgec.quant.plan import QuantPlan, make_plan
 from edgec.quant.scheme import dequantize_array, quantize_array
 
 RNG = np.random.default_rng(3)

@@ -35,6 +35,7 @@ def samples(module: Module, manifest: Path) -> SampleSet:
 def test_sqnr_in_tflm(
     name: str, calibration: str, evaluation: str, reached: float, kit: Any, shared_data: Path, manifests: Path
 ) -> None:
+    pytest.importorskip("tflite_micro", reason="needs the extra mcu")
     module = load_tflite(shared_data / "models" / "mlperf_tiny" / f"{name}.tflite")
     given = samples(module, manifests / f"{calibration}.toml")
     plain, corrected = (

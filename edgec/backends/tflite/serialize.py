@@ -81,7 +81,7 @@ class _ModuleWriter:
     def _shared_buffer(self, raw: np.ndarray) -> int:
         if not raw.size:
             return self._add_buffer(raw)
-        key = (raw.size, blake2b(raw, digest_size=16).digest())
+        key = (raw.size, blake2b(raw.data, digest_size=16).digest())
         if key not in self.buffer_of:
             self.buffer_of[key] = self._add_buffer(raw)
         return self.buffer_of[key]
@@ -227,7 +227,7 @@ def _vector(value: Any) -> Any:
 
 
 def _tensor_order(graph: Graph) -> list[Value]:
-    """The tensors to write: those of the source file in its order, idle ones included, then new ones as they are met."""
+    """The tensors to write: the source file's in its order, idle ones included, then new ones as they are met."""
     live = dict.fromkeys(_referenced(graph))
     kept = set(graph.idle)
     ordered = [value for value in graph.declared if value in live or value in kept]

@@ -136,12 +136,16 @@ def _reciprocal(context: Translation, x: Value) -> Value:
 def error_function(context: Translation, x: Value) -> Value:
     """erf(x) = gelu(z) / (z/2) - 1 with z = sqrt(2) x, as gelu(z) = z/2 (1 + erf(z / sqrt(2))).
 
-    An offset of 1e-20 keeps z from 0 and is lost in rounding anywhere else. The absolute error is that of 1 + erf,
-    2.4e-7 in float32.
+    An offset of 1e-20 keeps z from 0 and is lost in rounding anywhere else; x is clamped where erf is 1 in float32, so
+    that infinities do not become inf / inf. The absolute error is that of 1 + erf, 2.4e-7 in float32.
     """
+    given = x
+    x = context.emit("maximum", [context.emit("minimum", [x, context.like(x, 5)]), context.like(x, -5)])
     z = context.add(context.mul(x, context.like(x, math.sqrt(2))), context.like(x, 1e-20))
     ratio = context.div(context.emit("gelu", [z]), context.mul(z, context.like(x, 0.5)))
-    return context.sub(ratio, context.like(x, 1))
+    result = context.sub(ratio, context.like(x, 1))
+    context.error_functions.append((given, result))
+    return result
 
 
 def _tan(context: Translation, x: Value) -> Value:

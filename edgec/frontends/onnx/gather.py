@@ -1,6 +1,7 @@
 """Ops that pick, scatter, sort or add up along indices.
 
-Constant indices may be negative as in ONNX; indices computed at run time must not be (LiteRT's kernels refuse them).
+Indices may be negative as in ONNX, which LiteRT's kernels refuse: constants are counted from the front when they are
+read, indices of run time by four ops on the index tensor.
 """
 
 from __future__ import annotations
@@ -17,16 +18,30 @@ from edgec.ir.graph import Value
 from edgec.ops.infer import normalize_axis
 
 _SCATTER = (*WIDE, DType.INT8, DType.UINT8, DType.BOOL)
+_NEVER_NEGATIVE = ("arg_max", "arg_min", "topk_v2", "where")
 _TOP_K = (*WIDE, DType.INT8, DType.UINT8)
 
 
 def _indices(context: Translation, indices: Value, size: int) -> Value:
-    """Indices into an axis of `size`: constants as int32 counted from the front, others as they are."""
+    """Indices into an axis of `size`, counted from the front; constants as int32."""
     if indices.data is None:
-        return indices
+        return _from_the_front(context, indices, context.constant(np.asarray(size, indices.dtype.numpy)))
     if indices.data.size and not -size <= indices.data.min() <= indices.data.max() < size:
         raise Refusal(f"indices from {indices.data.min()} to {indices.data.max()} do not fit a size of {size}")
     return context.constant(np.where(indices.data < 0, indices.data + size, indices.data), DType.INT32)
+
+
+def _from_the_front(context: Translation, indices: Value, sizes: Value) -> Value:
+    """i - size * min(max(i, -1), 0), which adds the size to negative indices; out of range stays out of range.
+
+    All of it runs on int32 in TFLM, too, which a select does not.
+    """
+    if indices.producer is not None and indices.producer.opcode in _NEVER_NEGATIVE:
+        return indices
+    computed_in(indices.dtype, (DType.INT32, DType.INT64))
+    negative = context.emit("maximum", [indices, context.like(indices, -1)])
+    negative = context.emit("minimum", [negative, context.like(indices, 0)])
+    return context.sub(indices, context.mul(negative, sizes))
 
 
 def gather(node: Node, context: Translation) -> Value:
@@ -81,9 +96,9 @@ def gather_nd(node: Node, context: Translation) -> Value:
 
 
 def _coordinates(context: Translation, indices: Value, sizes: tuple[int, ...]) -> Value:
-    """Rows of indices into axes of `sizes`: constants as int32 counted from the front, others as they are."""
+    """Rows of indices into axes of `sizes`, counted from the front; constants as int32."""
     if indices.data is None:
-        return indices
+        return _from_the_front(context, indices, context.constant(np.asarray(sizes, indices.dtype.numpy)))
     extent = np.asarray(sizes)
     if ((indices.data < -extent) | (indices.data >= extent)).any():
         raise Refusal(f"indices do not fit into {list(sizes)}")
@@ -101,8 +116,7 @@ def scatter_elements(node: Node, context: Translation) -> Value:
     """ScatterElements by constant indices, as ScatterND of single elements."""
     x, updates = node.input(0), node.input(2)
     axis = normalize_axis(node.int("axis", 0), x.type.rank)
-    given = node.array(1)
-    assert given is not None
+    given = node.required_array(1)
     places = np.indices(given.shape)
     places[axis] = given
     rows = np.moveaxis(places, 0, -1).reshape(-1, x.type.rank)

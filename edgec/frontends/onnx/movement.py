@@ -46,8 +46,12 @@ def split(node: Node, context: Translation) -> Result:
     sizes = node.ints(1, "split")
     if sizes is None:
         count = node.int("num_outputs", len(node.outputs))
+        if count != len(node.outputs):
+            raise Refusal(f"num_outputs is {count}, it has {len(node.outputs)} outputs")
         chunk = -(-x.shape[axis] // count)
         sizes = [chunk] * (count - 1) + [x.shape[axis] - chunk * (count - 1)]
+    if len(sizes) != len(node.outputs):
+        raise Refusal(f"{len(sizes)} sizes for {len(node.outputs)} outputs")
     if sum(sizes) != x.shape[axis] or min(sizes) < 0:
         raise Refusal(f"sizes {sizes} do not cut axis {axis} of {list(x.shape)}")
     if len(sizes) == 1:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 
+MAX_LISTED = 1 << 16  # integers in one operand: shapes, axes, pads, sizes of a split
+
+
 class Refusal(Exception):  # noqa: N818 -- it is an answer, not a fault
     """A node has no translation; the message is the reason, without the node's name."""
 
@@ -80,10 +83,19 @@ class Node:
             raise Refusal(f"its input {index} ('{value.name}') is computed at run time and must be constant")
         return value.data
 
+    def required_array(self, index: builtins.int) -> np.ndarray:
+        """As `array`, refusing where the operand is absent."""
+        self.input(index)
+        found = self.array(index)
+        assert found is not None
+        return found
+
     def ints(self, index: builtins.int, attribute: str = "") -> list[builtins.int] | None:
         """Integers from a constant operand or, as in older opsets, from an attribute; None where neither is given."""
         if attribute and self.has(attribute):
             found = self.attribute(attribute)
             return [int(v) for v in (found if isinstance(found, list) else [found])]
         data = self.array(index)
+        if data is not None and data.size > MAX_LISTED:
+            raise Refusal(f"its input {index} lists {data.size} numbers, more than {MAX_LISTED}")
         return None if data is None else [int(v) for v in np.atleast_1d(data).reshape(-1)]

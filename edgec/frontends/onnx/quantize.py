@@ -43,8 +43,7 @@ def _target(node: Node) -> DType:
 
 
 def _params(node: Node, x: Value) -> QuantParams:
-    scale, zero_point = node.array(1), node.array(2)
-    assert scale is not None
+    scale, zero_point = node.required_array(1), node.array(2)
     if node.int("block_size", 0):
         raise Refusal(f"blocks of {node.int('block_size', 0)} share a scale; TFLite has scales per tensor or channel")
     scales = tuple(float(np.float32(s)) for s in scale.reshape(-1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from edgec.frontends.onnx.interpolation import (
@@ -21,6 +23,9 @@ from edgec.ops.infer import normalize_axis
 
 _NEAREST = (DType.FLOAT32, DType.INT8, DType.UINT8, DType.INT16)
 _GRIDS = ((False, True), (False, False), (True, False))  # (align_corners, half_pixel_centers) of TFLite's ops
+MAX_RESULT_BYTES = 2 << 30
+MAX_AXIS = 1 << 20  # positions along a resized axis
+MAX_WEIGHTS = 1 << 26  # of a resized axis, sizes before times after: 512 MiB while they are computed
 _SAME_WEIGHT = 1e-5  # weights that differ by less are the same: scales such as 1.3333 are rounded to float32
 
 
@@ -84,6 +89,7 @@ def _wanted_axes(node: Node, x: Value) -> list[Axis]:
 def _resized(context: Translation, x: Value, axes: list[Axis], sampling: Sampling) -> Value:
     if any(axis.wanted < 1 for axis in axes):
         raise Refusal(f"the result of {list(x.shape)} would be empty")
+    _check_sizes(x, axes, sampling)
     if sampling.mode == "nearest":
         return _nearest(context, x, axes, sampling)
     if sampling.mode not in ("linear", "cubic"):
@@ -92,6 +98,20 @@ def _resized(context: Translation, x: Value, axes: list[Axis], sampling: Samplin
         raise Refusal(f"mode '{sampling.mode}' on {x.dtype.value} rounds as no TFLite kernel does")
     wide = context.cast(x, computed_in(x.dtype, FLOAT))
     return context.cast(_interpolated(context, wide, axes, sampling), x.dtype)
+
+
+def _check_sizes(x: Value, axes: list[Axis], sampling: Sampling) -> None:
+    """Refuse what would take minutes or all memory to compute: 100 bytes of a file may ask for it."""
+    wanted = [axis.wanted for axis in axes]
+    if math.prod(wanted) * x.dtype.numpy.itemsize > MAX_RESULT_BYTES:
+        raise Refusal(f"its result of shape {wanted} is larger than 2 GiB")
+    for axis in axes:
+        if axis.wanted > MAX_AXIS and not axis.is_kept:
+            raise Refusal(f"an axis of {axis.wanted} is longer than the {MAX_AXIS} that edgec resizes to")
+        if sampling.mode != "nearest" and axis.wanted * axis.size > MAX_WEIGHTS and not axis.is_kept:
+            raise Refusal(
+                f"mode '{sampling.mode}' from {axis.size} to {axis.wanted} positions needs too large a matrix of weights"
+            )
 
 
 def _nearest(context: Translation, x: Value, axes: list[Axis], sampling: Sampling) -> Value:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from edgec.ir.graph import Value
 from edgec.passes.layout.min_cut import Network
-from edgec.passes.layout.part import Mode, Part
+from edgec.passes.layout.part import BoundaryPart, Mode, Part
 
 VISITS_PER_PART = 100  # bounds the search in graphs where many frames lead nowhere
 Frame = dict[Part, Mode]
@@ -82,12 +82,24 @@ class Assignment:
         for edge in sorted((e for e in self.edges if e.disagrees()), key=lambda e: -e.cost):
             if edge.disagrees() and self._visits > 0 and self._settle(edge):
                 improved = True
+        return improved or (self.cost() > 0 and self._turn_boundaries())
+
+    def _turn_boundaries(self) -> bool:
+        """Try channels last for inputs and outputs that have it neither now nor on the other side of a disagreement."""
+        improved = False
+        for part in self.parts:
+            if isinstance(part, BoundaryPart) and part.is_as_written and self._visits > 0:
+                turned = part.mode_for(0, part.last)
+                improved |= turned is not None and self._make_best([self._spread(part, turned)])
         return improved
 
     def _settle(self, edge: Edge) -> bool:
         """Make the better of the two moves that let one side of an edge follow the other; False where none helps."""
+        return self._make_best(self._frames(edge))
+
+    def _make_best(self, frames: Iterable[Frame]) -> bool:
         best: tuple[int, Frame] | None = None
-        for frame in self._frames(edge):
+        for frame in frames:
             self._visits -= len(frame)
             gain, chosen = self._best_part_of(frame)
             if gain > 0 and (best is None or gain > best[0]):

@@ -21,8 +21,8 @@ from edgec.passes.layout.rule import (
     with_placed,
 )
 
-_CONVERSIONS = ("cast", "quantize", "dequantize", "zeros_like")
-ELEMENTWISE = (*(name for name, definition in OP_DEFS.items() if definition.is_elementwise), *_CONVERSIONS)
+CONVERSIONS = ("cast", "quantize", "dequantize", "zeros_like")
+ELEMENTWISE = (*(name for name, definition in OP_DEFS.items() if definition.is_elementwise), *CONVERSIONS)
 
 
 def _moving(op: Op) -> list[Slot]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ops.infer import constant_ints
+from edgec.passes.layout import weighted
 from edgec.passes.layout.assignment import Assignment
+from edgec.passes.layout.elementwise import CONVERSIONS
 from edgec.passes.layout.emitter import Emitter
-from edgec.passes.layout.part import BoundaryPart, FixedPart, Part, Slot, TransposePart
+from edgec.passes.layout.part import BoundaryPart, FixedPart, Part, Slot, SpacePart, TransposePart, UniformPart
 from edgec.passes.layout.rule import LayoutRule
-from edgec.passes.layout.rules import rule_and_parts
-from edgec.passes.layout.storage_order import StorageOrder, as_written, channels_last, of_permutation
+from edgec.passes.layout.rules import RESHAPES, rule_and_parts
+from edgec.passes.layout.storage_order import StorageOrder, as_written, channels_last, inverse, of_permutation
 
 Layouts = dict[str, tuple[int, ...]]  # permutation by name of an input or output that changed its axes
 BOUNDARY_RANKS = (3, 4, 5)
+STOPS = (*RESHAPES, *(opcode for rule in weighted.RULES for opcode in rule.opcodes))
+MAX_WALK = 1000  # ops looked at from an input or output
 
 
 class GraphLayout:
@@ -21,6 +25,7 @@ class GraphLayout:
     def __init__(self, graph: Graph, *, free_boundary: bool) -> None:
         self.graph = graph
         self.free_boundary = free_boundary
+        self.improved = False
         self.rules: dict[Op, LayoutRule | None] = {}
         self.parts: dict[Op, list[Part]] = {}
         for op in graph.ops:
@@ -34,7 +39,35 @@ class GraphLayout:
         slot = Slot(value, operand)
         movable = value.type.rank in BOUNDARY_RANKS and not value.type.is_dynamic and not _has_axis_scales(value)
         movable = movable and not (value in self.graph.inputs and value.is_output)
-        return (BoundaryPart if self.free_boundary and movable else FixedPart)(None, [slot])
+        if self.free_boundary and movable and self._stands_before_transpose(value, forward=operand is None):
+            return BoundaryPart(None, [slot])
+        return FixedPart(None, [slot])
+
+    def _stands_before_transpose(self, value: Value, *, forward: bool) -> bool:
+        """True where ops that keep the axes lie between an input and a transpose to channels last.
+
+        For an output, between it and a transpose from channels last. Others (tokens, features) have no reason to
+        change; to tell them from signals, which have rank 3 too, only conversions may lie between there.
+        """
+        rank = value.type.rank
+        wanted = list(channels_last(rank)) if forward else inverse(channels_last(rank))
+        seen, pending = {value}, [value]
+        while pending and len(seen) < MAX_WALK:
+            here = pending.pop()
+            for op in here.users if forward else filter(None, [here.producer]):
+                if op.opcode == "transpose":
+                    if constant_ints(op.operand(1)) == wanted:
+                        return True
+                    continue
+                if not isinstance(self.parts[op][0], UniformPart | SpacePart) or op.opcode in STOPS:
+                    continue
+                if rank == 3 and forward and op.opcode not in CONVERSIONS:
+                    continue
+                around = op.results if forward else [v for v in op.operands if v is not None and not v.is_constant]
+                new = [v for v in around if v.type.rank == rank and v not in seen]
+                seen.update(new)
+                pending.extend(new)
+        return False
 
     def _variables(self) -> list[Part]:
         """Parts that stand for values without producer which are no inputs."""
@@ -46,7 +79,8 @@ class GraphLayout:
 
     def improve(self) -> bool:
         """Search; returns whether a cheaper layout than the present one was found."""
-        return self.assignment.improve()
+        self.improved = self.assignment.improve()
+        return self.improved
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -80,6 +114,8 @@ class GraphLayout:
             return _transpose_stays(op, part, emitter)
         if not all(p.is_as_written for p in self.parts[op]):
             return False
+        if op.opcode in RESHAPES and self.improved:
+            return False  # shapes are asked for anew
         if not rule.follows_shape:
             return True
         return all(v is None or v.is_constant or emitter.held_shape(v, _plain(v)) == v.shape for v in op.operands)

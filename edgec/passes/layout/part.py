@@ -114,11 +114,11 @@ class BoundaryPart(Part):
         super().__init__(op, slots)
         shape = self.slots[0].value.shape
         self.permutation = channels_last(len(shape))
-        self._last = of_permutation(shape, self.permutation)
+        self.last = of_permutation(shape, self.permutation)
 
     def mode_for(self, slot: int, order: StorageOrder) -> Mode | None:
         """As written, or with channels last."""
-        return Mode((order,)) if order in (self.slots[0].plain, self._last) else None
+        return Mode((order,)) if order in (self.slots[0].plain, self.last) else None
 
 
 class MatrixPart(Part):

@@ -109,8 +109,8 @@ class Grower:
 
     def make_concat(self, x: Value) -> Value:
         axis = self.any_axis(x)
-        same = [v for v in self.values if v.shape[:axis] == x.shape[:axis] and v.shape[axis + 1 :] == x.shape[axis + 1 :]
-                and v.type.rank == x.type.rank]  # fmt: skip
+        rest = (x.shape[:axis], x.shape[axis + 1 :])
+        same = [v for v in self.values if (v.shape[:axis], v.shape[axis + 1 :]) == rest]
         other = same[int(self.rng.integers(0, len(same)))]
         return self.b.emit("concatenation", [x, other], axis=axis)
 
