@@ -18,7 +18,7 @@ from edgec.driver.snapshot import Snapshot
 from edgec.driver.source import SourceModel, versions
 from edgec.driver.verification import Verification
 from edgec.ir.graph import Module, Value
-from edgec.passes.layout.remaining import remaining_transposes
+from edgec.passes.layout.move_transposes import remaining_transposes
 from edgec.passes.manager import PassRecord
 from edgec.report import model as rm
 from edgec.target.device import Device

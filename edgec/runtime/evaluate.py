@@ -32,13 +32,14 @@ def evaluate_constants(ops: Sequence[Op]) -> dict[Value, np.ndarray]:
     """Results of ops whose operands are all constants or results of earlier ones of them, all in one run.
 
     Raises:
-        RuntimeFailure: LiteRT refuses one of the ops.
+        RuntimeFailure: LiteRT refuses one of the ops, or might end this process over it.
     """
     if not ops:
         return {}
     graph = Graph("constants")
     copies: dict[Value, Value] = {}
     for op in ops:
+        _refuse_trapping_division(op)
         operands = [None if v is None else copies.setdefault(v, _copy(v)) for v in op.operands]
         results = [_copy(v) for v in op.results]
         copies.update(zip(op.results, results))
@@ -46,6 +47,17 @@ def evaluate_constants(ops: Sequence[Op]) -> dict[Value, np.ndarray]:
     wanted = [result for op in ops for result in op.results]
     graph.outputs = [copies[value] for value in wanted]
     return dict(zip(wanted, evaluate(graph, [])))
+
+
+def _refuse_trapping_division(op: Op) -> None:
+    """LiteRT 2.3 computes the least int32 modulo -1 with the processor's division, whose overflow ends the process."""
+    if op.opcode != "floor_mod" or not op.operand(1).dtype.is_integer:
+        return
+    divisor = op.operand(1).data
+    if divisor is None or bool((divisor == -1).any()):
+        raise RuntimeFailure(
+            f"Running {op.describe()}: a divisor of -1 can end the runtime's process; it stays unfolded."
+        )
 
 
 def _copy(value: Value) -> Value:

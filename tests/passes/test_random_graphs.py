@@ -1,4 +1,4 @@
-"""Random small graphs keep their outputs through the whole float pipeline of a target, and a second run changes nothing."""
+"""Random small graphs keep their outputs through a whole float pipeline, and a second run changes nothing."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from edgec.ir.dtype import DType
 from edgec.ir.graph import Value
 
 FLOAT32, INT32, INT64, BOOL = DType.FLOAT32, DType.INT32, DType.INT64, DType.BOOL
+_UNSIGNED = (DType.UINT8, DType.UINT16, DType.UINT32)
 NO_INT64 = (FLOAT32, INT32)
 Unary = Callable[[Translation, Value], Value]
 
@@ -250,8 +251,9 @@ def bitwise_not(node: Node, context: Translation) -> Value:
 def bit_shift(node: Node, context: Translation) -> Value:
     """BitShift to the right; to the left by constants, as a product with powers of two."""
     x, shift = node.input(0), node.input(1)
+    computed_in(x.dtype, _UNSIGNED)
+    computed_in(shift.dtype, _UNSIGNED)
     if node.attribute("direction", "") == "RIGHT":
-        computed_in(x.dtype, (DType.UINT8, DType.UINT16, DType.UINT32))
         return context.emit("right_shift", [x, shift])
     if shift.data is None:
         raise Refusal("a left shift by a number computed at run time has no TFLite kernel")

@@ -17,6 +17,7 @@ from edgec.frontends.onnx import (
     shape,
     transposed_convolution,
 )
+from edgec.frontends.onnx.element_types import in_float32
 from edgec.frontends.onnx.translation import Translate
 
 FAMILIES = (
@@ -42,7 +43,7 @@ def _gather() -> dict[str, Translate]:
         for op_type, translate in family.TRANSLATIONS.items():
             if op_type in table:
                 raise ValueError(f"ONNX op '{op_type}' is translated twice")
-            table[op_type] = translate
+            table[op_type] = in_float32(translate)
     return table
 
 

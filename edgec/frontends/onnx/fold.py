@@ -60,20 +60,28 @@ def fold_node(proto: NodeProto, node: Node, model: OnnxModel) -> list[np.ndarray
         raise ImportFailure(f"Reading '{model.name}': node '{node.name}' ({node.op_type}): {error}.") from error
 
 
-def _evaluate(proto: NodeProto, node: Node, model: OnnxModel) -> list[np.ndarray]:
+def _evaluate(proto: NodeProto, node: Node, model: OnnxModel) -> list[np.ndarray] | None:
+    """What ONNX's reference evaluator computes, None where it has not this op: then it is translated like any other."""
     from onnx.reference import ReferenceEvaluator
 
     names = [f"input_{i}" if v is not None else "" for i, v in enumerate(node.inputs)]
     feeds: dict[str, Any] = {n: v.array() for n, v in zip(names, node.inputs) if v is not None}
     try:
-        one_node = _one_node_model(proto, names, feeds, model.opset)
+        evaluator = ReferenceEvaluator(_one_node_model(proto, names, feeds, model.opset))
+    except (RuntimeError, NotImplementedError):  # "No implementation for operator …"
+        return None
+    except Exception as error:
+        raise _not_evaluated(node, model, error) from error
+    try:
         with np.errstate(all="ignore"):
-            results = ReferenceEvaluator(one_node).run(None, feeds)
+            results = evaluator.run(None, feeds)
         return [np.ascontiguousarray(r).reshape(np.shape(r)) for r in results]
     except Exception as error:  # the evaluator raises whatever its kernels raise on malformed nodes
-        raise ImportFailure(
-            f"Reading '{model.name}': node '{node.name}' ({node.op_type}) cannot be evaluated: {error}"
-        ) from error
+        raise _not_evaluated(node, model, error) from error
+
+
+def _not_evaluated(node: Node, model: OnnxModel, error: Exception) -> ImportFailure:
+    return ImportFailure(f"Reading '{model.name}': node '{node.name}' ({node.op_type}) cannot be evaluated: {error}")
 
 
 def _one_node_model(proto: NodeProto, names: list[str], feeds: dict[str, Any], opset: int) -> Any:

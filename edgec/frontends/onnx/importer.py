@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,9 @@ import numpy as np
 
 from edgec.errors import ImportFailure, UnsupportedOp
 from edgec.frontends.onnx import families
+from edgec.frontends.onnx.element_types import CONVERTED, as_float32, computed_type, conversion_notes
 from edgec.frontends.onnx.fold import fold_node
+from edgec.frontends.onnx.gelu import recognize_gelu
 from edgec.frontends.onnx.model_file import OnnxModel, load_model, read_model
 from edgec.frontends.onnx.node import Node, Refusal
 from edgec.frontends.onnx.node_schema import schema_complaint
@@ -70,7 +73,9 @@ class _GraphTranslator:
 
     def run(self) -> None:
         for name, type_ in self.types.items():
-            self.values[name] = self.graph.add_input(name, type_)
+            if type_.dtype in CONVERTED:
+                self.context.converted.add(type_.dtype)
+            self.values[name] = self.graph.add_input(name, replace(type_, dtype=computed_type(type_.dtype)))
         remaining = self._count_uses()
         for proto in self.model.graph.node:
             self._node(proto)
@@ -80,6 +85,8 @@ class _GraphTranslator:
             count = len(self.refused)
             raise UnsupportedOp(f"Reading '{self.model.name}': {count} nodes cannot be translated: {listed}.")
         self._outputs()
+        recognize_gelu(self.graph, self.context.error_functions)
+        self.module.notes += conversion_notes(self.context, self.model.name)
 
     def _count_uses(self) -> dict[str, int]:
         uses: dict[str, int] = {}
@@ -194,6 +201,7 @@ class _GraphTranslator:
                 if array is None:
                     raise ImportFailure(f"Reading '{self.model.name}': nothing defines the output '{proto.name}'.")
                 value = self._constant(proto.name, array)
+            value = as_float32(self.context, value)
             self._name_output(value, proto.name)
             outputs.append(value)
         self.graph.outputs = outputs

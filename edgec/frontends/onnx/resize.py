@@ -109,9 +109,7 @@ def _check_sizes(x: Value, axes: list[Axis], sampling: Sampling) -> None:
         if axis.wanted > MAX_AXIS and not axis.is_kept:
             raise Refusal(f"an axis of {axis.wanted} is longer than the {MAX_AXIS} that edgec resizes to")
         if sampling.mode != "nearest" and axis.wanted * axis.size > MAX_WEIGHTS and not axis.is_kept:
-            raise Refusal(
-                f"mode '{sampling.mode}' from {axis.size} to {axis.wanted} positions needs too large a matrix of weights"
-            )
+            raise Refusal(f"mode '{sampling.mode}' from {axis.size} to {axis.wanted} positions needs too many weights")
 
 
 def _nearest(context: Translation, x: Value, axes: list[Axis], sampling: Sampling) -> Value:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from edgec.frontends.onnx.element_types import CONVERTED, NO_BFLOAT16, computed_type
 from edgec.frontends.onnx.node import Node, Refusal
 from edgec.frontends.onnx.translation import Result, Translate, Translation
 from edgec.frontends.onnx.widening import WIDE, computed_in
@@ -14,8 +15,8 @@ from edgec.ir.graph import Value
 from edgec.ops.infer import broadcast_shapes, normalize_axis
 
 CASTABLE = (
-    DType.FLOAT32, DType.FLOAT16, DType.FLOAT64, DType.INT8, DType.UINT8, DType.INT16, DType.UINT16, DType.INT32,
-    DType.UINT32, DType.INT64, DType.BOOL,
+    DType.FLOAT32, DType.INT8, DType.UINT8, DType.INT16, DType.UINT16, DType.INT32, DType.UINT32, DType.INT64,
+    DType.BOOL,
 )  # fmt: skip
 
 
@@ -110,20 +111,24 @@ def onnx_dtype(number: int) -> DType:
     """The element type of an ONNX type number; refuses what TFLite's cast has no kernel for."""
     from onnx import TensorProto, helper
 
+    if number == TensorProto.BFLOAT16:
+        raise Refusal(f"its result {NO_BFLOAT16}")
     try:
         dtype = DType.from_numpy(np.dtype(helper.tensor_dtype_to_np_dtype(number)))
     except (KeyError, ValueError, TypeError):
         dtype = None
-    if dtype not in CASTABLE or number == TensorProto.BFLOAT16:
+    if dtype is None or (dtype not in CASTABLE and dtype not in CONVERTED):
         name = TensorProto.DataType.Name(number) if number in TensorProto.DataType.values() else str(number)
         raise Refusal(f"the element type {name} is not supported")
-    assert dtype is not None
     return dtype
 
 
 def cast(node: Node, context: Translation) -> Value:
-    """Cast; TFLite's truncates floats and gives x != 0 for booleans, as ONNX."""
-    return _cast(node, context, onnx_dtype(node.int("to", 0)))
+    """Cast; TFLite's truncates floats and gives x != 0 for booleans, as ONNX. float16 and float64 become float32."""
+    dtype = onnx_dtype(node.int("to", 0))
+    if dtype in CONVERTED:
+        context.converted.add(dtype)
+    return _cast(node, context, computed_type(dtype))
 
 
 def cast_like(node: Node, context: Translation) -> Value:
@@ -179,7 +184,9 @@ def _on_off(node: Node, context: Translation) -> list[Value]:
 def trilu(node: Node, context: Translation) -> Value:
     """Trilu: zero below (upper=1) or above the k-th diagonal, by a constant mask."""
     x = node.input(0)
-    k = (node.ints(1) or [0])[0]
+    if x.type.rank < 2:
+        raise Refusal(f"its operand {list(x.shape)} is no matrix")
+    k = max(-x.shape[-2], min((node.ints(1) or [0])[0], x.shape[-1]))  # beyond it all or nothing is kept
     ones = np.ones(x.shape[-2:], np.bool_)
     mask = context.constant(np.triu(ones, k) if node.int("upper", 1) else np.tril(ones, k))
     if x.dtype is DType.BOOL:
@@ -190,7 +197,7 @@ def trilu(node: Node, context: Translation) -> Value:
 def eye_like(node: Node, context: Translation) -> Value:
     """EyeLike is a constant: it asks the input for its shape only."""
     x = node.input(0)
-    dtype = onnx_dtype(node.int("dtype", 0)) if node.has("dtype") else x.dtype
+    dtype = computed_type(onnx_dtype(node.int("dtype", 0))) if node.has("dtype") else x.dtype
     rows, columns = x.shape
     return context.constant(np.eye(rows, columns, node.int("k", 0)), dtype)
 

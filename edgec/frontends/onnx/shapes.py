@@ -1,4 +1,8 @@
-"""Static types of the graph's inputs: unknown dimensions are fixed by the user, an unknown batch becomes 1."""
+"""Static types of the graph's inputs: unknown dimensions are fixed by the user, an unknown batch becomes 1.
+
+A size of 0 counts as unknown. By the standard it is an empty axis, but no network takes an input without elements, and
+exporters write 0 (or -1) where they mean that the size is open.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgec.errors import ImportFailure
+from edgec.frontends.onnx.element_types import NO_BFLOAT16
 from edgec.ir.dtype import DType
 from edgec.ir.types import TensorType
 
@@ -48,6 +53,8 @@ def _input_type(model: OnnxModel, info: ValueInfoProto, wanted: Sequence[int] | 
         raise ImportFailure(
             f"{where} has an element type that TFLite has not (ONNX type {tensor.elem_type})."
         ) from None
+    if dtype is DType.BFLOAT16:
+        raise ImportFailure(f"{where} {NO_BFLOAT16}.")
     if not tensor.HasField("shape"):
         if wanted is None:
             raise ImportFailure(f"{where} has no shape; give it with --shape {info.name}=1,224,224,3.")

@@ -38,6 +38,9 @@ class Translation:
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
         self.graph = builder.graph
+        self.error_functions: list[tuple[Value, Value]] = []  # operand and result of each Erf
+        self.converted: set[DType] = set()  # element types that became float32
+        self.in_float32: dict[Value, Value] = {}  # their constants
 
     def emit(self, opcode: str, operands: Sequence[Value | None], **attributes: Any) -> Value:
         """Emit an op with one result."""

@@ -17,7 +17,7 @@ FLOAT = (DType.FLOAT32,)
 WIDE = (DType.FLOAT32, DType.INT32, DType.INT64)
 _SMALL = (DType.INT32, DType.INT64)
 _WIDER = {
-    DType.FLOAT16: FLOAT, DType.INT8: _SMALL, DType.UINT8: _SMALL, DType.INT16: _SMALL, DType.UINT16: _SMALL,
+    DType.INT8: _SMALL, DType.UINT8: _SMALL, DType.INT16: _SMALL, DType.UINT16: _SMALL,
     DType.INT32: (DType.INT64,), DType.UINT32: (DType.INT64,), DType.BOOL: (DType.INT32,),
 }  # fmt: skip
 

@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
 Array = np.ndarray
 RNG = np.random.default_rng(0)
@@ -25,6 +26,25 @@ def test_gather_by_constants(compare: Any, indices: Array, axis: int, opset: int
 def test_gather_by_indices_of_run_time(compare: Any, dtype: str) -> None:
     compare.check_node("Gather", [real(5, 3), np.array([[4, 0], [2, 2]], dtype)])
     compare.check_node("Gather", [real(5, 3), np.array([[4, 0], [2, 2]], dtype)], constants=[0])
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_negative_indices_of_run_time(compare: Any, dtype: str) -> None:
+    compare.check_node("Gather", [real(5, 3), np.array([[-1, 0], [2, -5]], dtype)])
+    compare.check_node("Gather", [real(2, 5), np.array([-2, 4], dtype)], axis=1)
+    compare.check_node("GatherElements", [real(3, 3), np.array([[-1, 0, 2], [-3, 1, -2]], dtype)])
+    compare.check_node("GatherND", [real(3, 4), np.array([[-1, -4], [2, 3], [-3, 0]], np.int64)])
+    compare.check_node("ScatterND", [real(4, 3), np.array([[-1], [0]]), real(2, 3)])
+
+
+def test_indices_that_are_never_negative_are_taken_as_they_are(compare: Any) -> None:
+    nodes = [
+        helper.make_node("ArgMax", ["x"], ["i"], axis=0, keepdims=0), helper.make_node("Gather", ["table", "i"], ["y"])
+    ]  # fmt: skip
+    x = real(4, 3)
+    model = compare.nodes_model(nodes, {"x": x}, ["y"], constants={"table": real(4, 2)})
+    module = compare.check_onnx(model, {"x": x})
+    assert not {"maximum", "minimum", "mul", "sub"} & {op.opcode for op in module.main.ops}
 
 
 def test_neighbours_are_sliced(compare: Any) -> None:
@@ -112,5 +132,7 @@ def test_refusals(compare: Any) -> None:
     assert twice == "indices name one place twice"
     product = compare.refusal("ScatterND", [x, rows, real(2, 2)], constants=[1], opset=18, reduction="mul")
     assert product == "reduction 'mul' has no TFLite kernel"
+    absent = compare.refusal("ScatterElements", [x, None, real(2, 2)])
+    assert absent == "its input 1 is missing"
     count = compare.refusal("TopK", [x, np.array([1])], outputs=2)
     assert count == "its input 1 ('x1') is computed at run time and must be constant"

@@ -6,8 +6,10 @@ from onnx import helper
 
 from edgec.errors import EdgecError
 from edgec.frontends.onnx import read_onnx
+from edgec.frontends.onnx.fold_fast import FAST
 from edgec.frontends.onnx.node import Node, Refusal
 from edgec.frontends.onnx.quantized_constants import dequantized
+from edgec.ir.dtype import DType
 from edgec.ir.graph import Graph
 from edgec.ops import build
 
@@ -56,6 +58,49 @@ def test_scales_that_do_not_fit() -> None:
     node = constant_node([np.ones((2, 3), np.int8), np.ones(2, np.float32)], 13)
     with pytest.raises(Refusal, match=r"^scales \[2\] do not fit \[2, 3\] along axis 1$"):
         dequantized(node)
+
+
+@pytest.mark.parametrize("opset", [10, 13, 18])
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_weights_of_qdq_models(compare: Any, per_channel: bool, dtype: str, opset: int) -> None:
+    """A quantized Conv with int8 or uint8 weights and an int32 bias, as onnxruntime's quantizer writes it."""
+    if per_channel and opset == 10:
+        pytest.skip("per channel since opset 13")
+    low = -127 if dtype == "int8" else 0
+    weights = RNG.integers(low, 128, (4, 3, 3, 3)).astype(dtype)
+    zero_point = np.full(4, 0 if dtype == "int8" else 121, dtype)
+    scale = np.array([0.01, 0.02, 0.004, 0.03], np.float32)
+    chosen = slice(None) if per_channel else 0
+    axis = {"axis": 0} if opset >= 13 else {}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "xs", "xz"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "xs", "xz"], ["xd"]),
+        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["wd"], **axis),
+        helper.make_node("DequantizeLinear", ["b", "bs"], ["bd"], **axis),
+        helper.make_node("Conv", ["xd", "wd", "bd"], ["y"]),
+    ]
+    constants = {
+        "xs": np.float32(0.05), "xz": np.uint8(128), "w": weights, "ws": scale[chosen], "wz": zero_point[chosen],
+        "b": RNG.integers(-5000, 5000, 4).astype(np.int32), "bs": scale[chosen] * np.float32(0.05),
+    }  # fmt: skip
+    x = RNG.standard_normal((1, 3, 6, 6)).astype(np.float32)
+    module = compare.check_onnx(compare.nodes_model(nodes, {"x": x}, ["y"], constants=constants, opset=opset), {"x": x})
+    (conv,) = [op for op in module.main.ops if op.opcode == "conv_2d"]
+    assert conv.operand(1).is_constant
+    assert conv.operand(1).dtype is DType.FLOAT32
+    assert [op.opcode for op in module.main.ops if op.opcode != "transpose"] == ["quantize", "dequantize", "conv_2d"]
+
+
+def test_without_the_reference_evaluator_nodes_are_translated(compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(FAST, "DequantizeLinear")  # the reference evaluator has none for opset 13
+    x = RNG.standard_normal((2, 4)).astype(np.float32)
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "s", "z"], ["wd"]), helper.make_node("MatMul", ["x", "wd"], ["y"])
+    ]  # fmt: skip
+    constants = {"w": RNG.integers(-9, 9, (4, 3)).astype(np.int8), "s": np.float32(0.1), "z": np.int8(3)}
+    module = compare.check_onnx(compare.nodes_model(nodes, {"x": x}, ["y"], constants=constants, opset=13), {"x": x})
+    assert "dequantize" in [op.opcode for op in module.main.ops]
 
 
 @pytest.mark.parametrize("opset", [19, 21])

@@ -173,7 +173,7 @@ def test_refusals(compare: Any) -> None:
     fits = "[2, 3] does not fit into the shape [4, -1]"
     assert compare.refusal("Reshape", [x, ints(4, -1)], constants=[1]) == fits
     assert compare.refusal("Squeeze", [x, ints(1)], constants=[1]) == "axes [1] of [2, 3] have not size 1"
-    bfloat = "the element type BFLOAT16 is not supported"
+    bfloat = "its result is bfloat16, which is not supported; export the model in float32 or float16"
     assert compare.refusal("Cast", [x], to=TensorProto.BFLOAT16) == bfloat
     training = "training_mode is set; export the model for inference"
     assert compare.refusal("Dropout", [x, None, np.bool_(True)], constants=[2]) == training

@@ -109,8 +109,7 @@ class Grower:
 
     def make_concat(self, x: Value) -> Value:
         axis = self.any_axis(x)
-        rest = (x.shape[:axis], x.shape[axis + 1 :])
-        same = [v for v in self.values if (v.shape[:axis], v.shape[axis + 1 :]) == rest]
+        same = [v for v in self.values if _resized(v, axis) == _resized(x, axis)]
         other = same[int(self.rng.integers(0, len(same)))]
         return self.b.emit("concatenation", [x, other], axis=axis)
 
@@ -214,6 +213,11 @@ class Grower:
             return None
         swap = [*range(x.type.rank - 2), x.type.rank - 1, x.type.rank - 2]
         return self.b.emit("batch_matmul", [x, self.b.emit("transpose", [x, self.ints(swap)])])
+
+
+def _resized(x: Value, axis: int) -> list[int]:
+    """The shape with another size along an axis."""
+    return [0 if i == axis else size for i, size in enumerate(x.shape)]
 
 
 def transposed_bytes(module: Module) -> int:
