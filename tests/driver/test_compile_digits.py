@@ -46,9 +46,11 @@ def test_float_artifact_gives_what_onnxruntime_gives(float_result: CompileResult
         np.testing.assert_allclose(have, want, atol=1e-4 * np.ptp(want))  # sums in another order
 
 
-def test_float_artifact_has_no_transpose_pad_or_loose_activation(float_result: CompileResult) -> None:
+def test_float_artifact_is_fused_and_has_no_transpose(float_result: CompileResult) -> None:
     opcodes = {op.opcode for op in float_result.module.main.ops}
-    assert not opcodes & {"transpose", "pad", "relu6", "mul"}
+    assert not opcodes & {"transpose", "relu6", "mul"}
+    pads = [op.operand(1).array().tolist() for op in float_result.module.main.ops if op.opcode == "pad"]
+    assert pads == [[[0, 0], [1, 0], [1, 0], [0, 0]]]  # at the top left, where SAME never pads
     assert float_result.report.transposes.count == 0
 
 

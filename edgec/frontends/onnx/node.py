@@ -96,8 +96,8 @@ class Node:
             found = self.attribute(attribute)
             return [int(v) for v in (found if isinstance(found, list) else [found])]
         data = self.array(index)
-        if data is not None and data.dtype.kind not in "iub":
-            raise Refusal(f"its input {index} is {data.dtype.name}, it must be integers")
+        if data is not None and data.dtype.kind not in "iub" and not (np.isfinite(data) & (data == np.floor(data))).all():
+            raise Refusal(f"its input {index} must be integers")
         if data is not None and data.size > MAX_LISTED:
             raise Refusal(f"its input {index} lists {data.size} numbers, more than {MAX_LISTED}")
         return None if data is None else [int(v) for v in np.atleast_1d(data).reshape(-1)]

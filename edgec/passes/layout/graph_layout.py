@@ -126,7 +126,7 @@ class GraphLayout:
             part = self.inputs[value]
             order = part.mode.orders[0]
             tensor = value
-            if isinstance(part, BoundaryPart) and (order != _plain(value) or _all_users_transpose(value, part)):
+            if isinstance(part, BoundaryPart) and (order != _plain(value) or _is_same_order(value, part)):
                 layouts[value.name] = part.permutation
                 shape = tuple(value.shape[axis] for axis in part.permutation)
                 tensor = Value(value.name, value.type.with_shape(shape), extra=value.extra)
@@ -174,12 +174,9 @@ def _transpose_stays(op: Op, part: TransposePart, emitter: Emitter) -> bool:
     return order not in emitter.stored[x] and emitter.gathers(x, order, op.result.shape) is None
 
 
-def _all_users_transpose(value: Value, part: BoundaryPart) -> bool:
-    """True where channels last is the same order (one channel) and every user asks for that shape."""
-    if of_permutation(value.shape, part.permutation) != _plain(value) or not value.users:
-        return False
-    wanted = list(channels_last(value.type.rank))
-    return all(op.opcode == "transpose" and constant_ints(op.operand(1)) == wanted for op in value.users)
+def _is_same_order(value: Value, part: BoundaryPart) -> bool:
+    """True where channels last holds the data in the same order (one channel): only the shape is another."""
+    return of_permutation(value.shape, part.permutation) == _plain(value) and bool(value.users)
 
 
 def _keep(op: Op, emitter: Emitter) -> None:

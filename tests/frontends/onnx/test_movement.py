@@ -197,6 +197,12 @@ def test_refusals(compare: Any) -> None:
     assert compare.refusal("Pad", [real(2), ints(0, 1)]) == reason
     sizes = "sizes [1, 1] do not cut axis 0 of [3]"
     assert compare.refusal("Split", [real(3), ints(1, 1)], constants=[1], outputs=2) == sizes
+    many = compare.refusal("Split", [real(3)], outputs=2, opset=18, num_outputs=2**40)
+    assert many == "num_outputs is 1099511627776, it has 2 outputs"
+    missing = compare.refusal("Split", [real(3), ints(1, 1, 1)], constants=[1], outputs=2)
+    assert missing == "3 sizes for 2 outputs"
+    long = compare.refusal("Split", [real(3), np.ones(2**17, np.int64)], constants=[1], outputs=2)
+    assert long == "its input 1 lists 131072 numbers, more than 65536"
     step = compare.refusal("Slice", [real(3), ints(0), ints(2), ints(0), ints(0)], constants=[1, 2, 3, 4])
     assert step == "a step is 0"
     wide = ints(*[1] * 12)

@@ -101,7 +101,7 @@ def test_refusals(compare: Any) -> None:
     assert shifted == "int16 needs the zero point 0, found 3"
     blocks = compare.refusal("QuantizeLinear", [x, np.ones((2, 2), np.float32)], constants=[1], opset=21, block_size=2)
     assert blocks == "blocks of 2 share a scale; TFLite has scales per tensor or channel"
-    for op_type in ("QuantizeLinear", "DequantizeLinear"):
-        assert compare.refusal(op_type, [x.astype(np.int8) if op_type[0] == "D" else x, None]) == "its input 1 is missing"
+    assert compare.refusal("QuantizeLinear", [x, None]) == "its input 1 is missing"
+    assert compare.refusal("DequantizeLinear", [x.astype(np.int8), None]) == "its input 1 is missing"
     dynamic = compare.refusal("DynamicQuantizeLinear", [x], outputs=3)
     assert dynamic == "quantized and dynamically quantized operators are not read; export the model in QDQ form"

@@ -94,9 +94,9 @@ def test_weights_of_qdq_models(compare: Any, per_channel: bool, dtype: str, opse
 
 def test_without_the_reference_evaluator_nodes_are_translated(compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(FAST, "DequantizeLinear")  # the reference evaluator has none for opset 13
-    x = RNG.standard_normal((2, 4)).astype(np.float32)
+    x = RNG.standard_normal((4, 3)).astype(np.float32)
     nodes = [
-        helper.make_node("DequantizeLinear", ["w", "s", "z"], ["wd"]), helper.make_node("MatMul", ["x", "wd"], ["y"])
+        helper.make_node("DequantizeLinear", ["w", "s", "z"], ["wd"]), helper.make_node("Mul", ["x", "wd"], ["y"])
     ]  # fmt: skip
     constants = {"w": RNG.integers(-9, 9, (4, 3)).astype(np.int8), "s": np.float32(0.1), "z": np.int8(3)}
     module = compare.check_onnx(compare.nodes_model(nodes, {"x": x}, ["y"], constants=constants, opset=13), {"x": x})

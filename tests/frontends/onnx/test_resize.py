@@ -149,5 +149,12 @@ def test_refusals(compare: Any) -> None:
     assert refused(coordinate_transformation_mode="tf_crop_and_resize") == crop
     rounds = "mode 'linear' on uint8 rounds as no TFLite kernel does"
     assert refused(x.astype(np.uint8), mode="linear") == rounds
+    large = compare.refusal("Resize", [x, None, None, np.array([1, 1, 2**16, 2**16])], constants=[3], opset=13)
+    assert large == "its result of shape [1, 1, 65536, 65536] is larger than 2 GiB"
+    long = compare.refusal("Resize", [x, None, None, np.array([1, 1, 4, 2**22])], constants=[3], opset=13)
+    assert long == "an axis of 4194304 is longer than the 1048576 that edgec resizes to"
+    row, weights = real(1, 1, 1, 4096), np.array([1, 1, 1, 2**15])
+    weighty = compare.refusal("Resize", [row, None, None, weights], constants=[3], opset=13, mode="linear")
+    assert weighty == "mode 'linear' from 4096 to 32768 positions needs too many weights"
     reason = "its input 2 ('x2') is computed at run time and must be constant"
     assert compare.refusal("Resize", [x, None, scales], opset=13) == reason

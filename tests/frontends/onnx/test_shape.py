@@ -155,6 +155,12 @@ def test_trilu(compare: Any, upper: int, k: int | None) -> None:
     compare.check_node("Trilu", operands, constants=range(1, len(operands)), upper=upper)
 
 
+@pytest.mark.parametrize("k", [-(2**62), -9, 9, 2**62])
+def test_trilu_far_from_the_diagonal(compare: Any, k: int) -> None:
+    for upper in (0, 1):
+        compare.check_node("Trilu", [real(3, 4), np.int64(k)], constants=[1], upper=upper, oracle="reference")
+
+
 def test_trilu_of_other_types(compare: Any) -> None:
     compare.check_node("Trilu", [RNG.integers(1, 9, (3, 3))])
     compare.check_node("Trilu", [np.ones((3, 3), np.bool_)])
@@ -170,6 +176,8 @@ def test_refusals(compare: Any) -> None:
     reason = "its input 1 ('x1') is computed at run time and must be constant"
     assert compare.refusal("Reshape", [x, ints(6)]) == reason
     assert compare.refusal("Tile", [x, ints(1, 1)]) == reason
+    assert compare.refusal("Tile", [x, real(2)], constants=[1]) == "its input 1 must be integers"
+    assert compare.refusal("Trilu", [real(3)]) == "its operand [3] is no matrix"
     fits = "[2, 3] does not fit into the shape [4, -1]"
     assert compare.refusal("Reshape", [x, ints(4, -1)], constants=[1]) == fits
     assert compare.refusal("Squeeze", [x, ints(1)], constants=[1]) == "axes [1] of [2, 3] have not size 1"
