@@ -9,7 +9,17 @@ import typer
 
 from edgec.cli.exit_status import of_verdict
 from edgec.cli.parameters import (
-    BudgetFile, BudgetText, DeviceName, Json, KeepNchw, KernelLibrary, Model, Shapes, Strict, read_budget, read_shapes,
+    BudgetFile,
+    BudgetText,
+    DeviceName,
+    Json,
+    KeepNchw,
+    KernelLibrary,
+    Model,
+    Shapes,
+    Strict,
+    read_budget,
+    read_shapes,
 )  # fmt: skip
 
 if TYPE_CHECKING:

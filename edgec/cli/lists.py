@@ -74,7 +74,8 @@ def targets_command(json: Json = False) -> None:
         rows.append(
             {
                 "name": name, "summary": target.summary, "runtime": target.runtime, "schemes": list(target.schemes),
-                "refused": dict(target.refused_schemes), "passes": [step.name for step in target.pipeline.passes],
+                "refused": {str(scheme): why for scheme, why in target.refused_schemes.items()},
+                "passes": [step.name for step in target.pipeline.passes],
             }
         )  # fmt: skip
     _print(rows, ("name", "runtime", "schemes", "summary"), json)

@@ -50,4 +50,3 @@ def measure_accuracy(
     ours, theirs = evaluate_metrics(runs, samples, on_sample=on_sample)
     drop = Estimate.exact(accuracy_drop(ours, theirs), Evidence.EXECUTED, f"{samples.metric} on {total} samples")
     return AccuracyFigures(str(samples.metric), ours.value, theirs.value, drop, total, samples.origin)
-

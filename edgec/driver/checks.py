@@ -12,7 +12,7 @@ from edgec.report.model import Check, OutputCheck
 Feeds = Mapping[str, np.ndarray]
 Run = Callable[[Feeds], list[np.ndarray]]
 FLOAT_TOLERANCE = 1e-3
-"""Largest error of a float translation relative to the output's range; kernels sum in other orders (a few 1e-6 each)."""
+"""Largest error of a float translation relative to the output's range: kernels sum in other orders."""
 
 
 def compare_runs(

@@ -32,6 +32,7 @@ from edgec.ir.clone import clone_module
 from edgec.ir.graph import Module
 from edgec.ir.printer import print_module
 from edgec.ops import OP_DEFS
+from edgec.memory.tflm_metadata import METADATA_NAME
 from edgec.passes.base import Pass, PassContext
 from edgec.passes.canonicalize.fix_batch import FixBatch
 from edgec.passes.manager import PassRecord, run_passes
@@ -167,7 +168,7 @@ class _Compilation:
         return best[1], best[2]
 
     def _holds(self, scheme: str, samples: SampleSet | None, module: Module) -> bool:
-        """Whether the budget, accuracy left aside, holds for a pruned float module: quantized on a few samples, priced."""
+        """Whether the budget, accuracy left aside, holds for a pruned float module, roughly quantized."""
         work = clone_module(module)
         if scheme in (AS_STORED, "fp32"):
             quantized = work
@@ -184,6 +185,7 @@ class _Compilation:
     def _lower(self, module: Module) -> tuple[bytes, list[PassRecord]]:
         """The passes behind quantization, the memory plan, and the bytes."""
         records = run_passes(module, self.pipeline.after, self.context, after_each=self._after_each)
+        module.metadata.pop(METADATA_NAME, None)  # a plan that came with the file speaks of its tensors, not of ours
         if self.device.target.runtime == "tflm":
             embed_plan(module, plan_module(module))
         return serialize(module), records

@@ -74,5 +74,6 @@ def _measure(artifact: bytes, device: Device) -> LatencyMeasurement:
 
 
 def _executed(measured: LatencyMeasurement) -> Estimate:
-    basis = f"median of {measured.runs} runs here, {measured.threads} threads, {measured.runtime}; band: 10th to 90th percentile"
+    runs = f"{measured.runs} runs here, {measured.threads} threads, {measured.runtime}"
+    basis = f"median of {runs}; band: 10th to 90th percentile"
     return Estimate(measured.median_ms, measured.p10_ms, measured.p90_ms, Evidence.EXECUTED, basis)

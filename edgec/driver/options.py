@@ -65,7 +65,7 @@ class CompileResult:
     refusals: tuple[tuple[str, str, str], ...] = ()
 
     def write(self, folder: str | Path) -> None:
-        """Write `model.tflite`, `report.json`, `report.html` and `model.ir.txt` into a folder, each whole or not at all.
+        """Write `model.tflite`, `report.json`, `report.html` and `model.ir.txt`, each whole or not at all.
 
         Raises:
             ExportFailure: the folder cannot be written.

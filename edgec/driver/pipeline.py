@@ -45,7 +45,7 @@ def build_pipeline(target: Target, overrides: Mapping[str, Mapping[str, Any]]) -
     names = [step.name for step in target.pipeline.passes]
     if names.count(PRUNE) != 1 or names.count(QUANTIZE) != 1 or names.index(PRUNE) > names.index(QUANTIZE):
         raise ProfileError(
-            f"target '{target.name}': its pipeline must hold the stages '{PRUNE}' and '{QUANTIZE}' once each, in this order"
+            f"target '{target.name}': its pipeline must hold the stages '{PRUNE}' and '{QUANTIZE}' once each, in order"
         )
     passes: dict[bool, list[Pass]] = {False: [], True: []}
     cut = names.index(PRUNE)

@@ -27,7 +27,7 @@ def candidate_schemes(requested: str, target: Target, budget: Budget, *, calibra
         if requested in STATIC and not calibrated:
             raise QuantizationError(_needs_data(requested))
         return [requested]
-    usable = [s for s in FAITHFUL_FIRST if s in target.schemes and (calibrated or s not in STATIC)]
+    usable: list[str] = [s for s in FAITHFUL_FIRST if s in target.schemes and (calibrated or s not in STATIC)]
     if not usable:
         raise QuantizationError(_needs_data(target.default_scheme))
     if not budget.lines():

@@ -11,7 +11,11 @@ from edgec.backends.tflite import serialize
 from edgec.driver.checks import FLOAT_TOLERANCE, Run, compare_runs, count_identical
 from edgec.driver.options import Progress
 from edgec.driver.runner import (
-    ArtifactRunner, feeds_in_source_layout, litert_target, open_session, outputs_in_source_layout,
+    ArtifactRunner,
+    feeds_in_source_layout,
+    litert_target,
+    open_session,
+    outputs_in_source_layout,
 )  # fmt: skip
 from edgec.driver.source import SourceModel
 from edgec.driver.worst_layer import worst_layer

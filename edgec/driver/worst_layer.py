@@ -8,9 +8,9 @@ import numpy as np
 
 from edgec.backends.tflite import serialize
 from edgec.data.fidelity import Fidelity
+from edgec.driver.runner import dequantized, quantized
 from edgec.errors import RuntimeFailure
 from edgec.frontends.tflite import read_tflite
-from edgec.driver.runner import dequantized, quantized
 from edgec.ir.graph import Module, Value
 from edgec.runtime.litert import LiteRTSession
 from edgec.runtime.tensor_info import TensorInfo

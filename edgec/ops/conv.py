@@ -108,9 +108,7 @@ def _infer_conv_3d(op: Op) -> list[TensorType]:
     a = op.attributes
     strides = (a["stride_d"], a["stride_h"], a["stride_w"])
     dilations = (a["dilation_d_factor"], a["dilation_h_factor"], a["dilation_w_factor"])
-    window = [
-        window_size(x.shape[i + 1], weight.shape[i], strides[i], dilations[i], a["padding"]) for i in range(3)
-    ]
+    window = [window_size(x.shape[i + 1], weight.shape[i], strides[i], dilations[i], a["padding"]) for i in range(3)]
     return [TensorType((x.shape[0], *window, weight.shape[4]), x.dtype)]
 
 

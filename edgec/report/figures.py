@@ -90,7 +90,14 @@ def db_text(sqnr_db: float | None, identical: bool = False) -> str:
 
 def unit_text(value: float | None, unit: str) -> str:
     """Return a budget line's value in its unit (ms, bytes, mJ, fraction, count)."""
-    forms = {"ms": ms_text, "bytes": bytes_text, "mJ": mj_text, "mW": mw_text, "fraction": fraction_text, "count": count_text}
+    forms = {
+        "ms": ms_text,
+        "bytes": bytes_text,
+        "mJ": mj_text,
+        "mW": mw_text,
+        "fraction": fraction_text,
+        "count": count_text,
+    }
     return forms[unit](value)
 
 

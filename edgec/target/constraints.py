@@ -138,7 +138,9 @@ class BiasDType(Constraint):
     """
 
     wanted: ClassVar[dict[DType, DType]] = {
-        DType.INT8: DType.INT32, DType.INT16: DType.INT64, DType.FLOAT32: DType.FLOAT32,
+        DType.INT8: DType.INT32,
+        DType.INT16: DType.INT64,
+        DType.FLOAT32: DType.FLOAT32,
     }
 
     def applies(self, op: Op) -> bool:

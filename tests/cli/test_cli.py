@@ -40,27 +40,53 @@ def test_strict_makes_an_uncertain_line_status_1(tmp_path: Path) -> None:
     assert edgec(*arguments, "--strict").returncode == 1
 
 
-MISTAKES = [
-    (("compile", "nowhere.onnx", "-d", "rpi4"), "Reading 'nowhere.onnx': there is no such file; give an .onnx or .tflite file."),
-    (("compile", DIGITS, "-d", "rpi4", "--scheme", "w8a8"),
-     "Quantizing to w8a8: it fixes activation ranges ahead of time and needs real samples to find them; give some with "
-     "--calibration MANIFEST, an .npz or .npy file, or a folder of images."),
-    (("compile", DIGITS, "-d", "stm32l4r5", "--scheme", "w8"),
-     "Choosing the scheme: scheme w8 is refused for target mcu-int8: TFLM refuses hybrid models (float activations with "
-     "int8 weights); use w8a8."),
-    (("compile", DIGITS, "-d", "rpi4", "--prune", "much"), "Pruning by 'much': give a ratio between 0 and 1, or 'auto'."),
-    (("compile", DIGITS, "-d", "rpi4", "--prune", "auto"),
-     "Pruning 'auto' removes as much as the budget needs, and there is none: give --budget."),
-    (("compile", DIGITS, "-d", "rpi4", "--shape", "x"),
-     "Reading --shape 'x': write it as NAME=1,3,224,224, every size above zero."),
-    (("compile", DIGITS, "-d", "rpi4", "-b", "ram=1KiB", "--budget-file", "b.toml"),
-     "Reading the budget: --budget and --budget-file are both given; keep one."),
-    (("bench", DIGITS), "Reading 'digits.onnx': "),
-    (("opt", "-", "--passes", "nonsense"), "There is no pass 'nonsense'; the passes are "),
-]  # fmt: skip
+MISTAKES = {
+    "no such file": (
+        ("compile", "nowhere.onnx", "-d", "rpi4"),
+        "Reading 'nowhere.onnx': there is no such file; give an .onnx or .tflite file.",
+    ),
+    "static without samples": (
+        ("compile", DIGITS, "-d", "rpi4", "--scheme", "w8a8"),
+        "Quantizing to w8a8: it fixes activation ranges ahead of time and needs real samples to find them; give some "
+        "with --calibration MANIFEST, an .npz or .npy file, or a folder of images.",
+    ),
+    "refused scheme": (
+        ("compile", DIGITS, "-d", "stm32l4r5", "--scheme", "w8"),
+        "Choosing the scheme: scheme w8 is refused for target mcu-int8: TFLM refuses hybrid models (float activations "
+        "with int8 weights); use w8a8.",
+    ),
+    "unknown scheme": (
+        ("compile", DIGITS, "-d", "rpi4", "--scheme", "int8"),
+        "Choosing the scheme: scheme int8 is refused for target raspberry-pi: the target does not list it; use ",
+    ),
+    "bad ratio": (
+        ("compile", DIGITS, "-d", "rpi4", "--prune", "much"),
+        "Pruning by 'much': give a ratio between 0 and 1, or 'auto'.",
+    ),
+    "auto without budget": (
+        ("compile", DIGITS, "-d", "rpi4", "--prune", "auto"),
+        "Pruning 'auto' removes as much as the budget needs, and there is none: give --budget.",
+    ),
+    "bad shape": (
+        ("compile", DIGITS, "-d", "rpi4", "--shape", "x"),
+        "Reading --shape 'x': write it as NAME=1,3,224,224, every size above zero.",
+    ),
+    "two budgets": (
+        ("compile", DIGITS, "-d", "rpi4", "-b", "ram=1KiB", "--budget-file", "b.toml"),
+        "Reading the budget: --budget and --budget-file are both given; keep one.",
+    ),
+    "bench of no artifact": (("bench", DIGITS), "Reading 'digits.onnx': "),
+    "unknown pass": (("opt", "-", "--passes", "nonsense"), "There is no pass 'nonsense'; the passes are "),
+    "unknown range method": (
+        ("compile", DIGITS, "-d", "stm32l4r5", "--calibration", CALIBRATION, "--calibration-method", "best"),
+        "Choosing activation ranges: range method is 'best'; it should be minmax, percentile or mse.",
+    ),
+    "unknown device": (("compile", DIGITS, "-d", "rpi44"), ""),
+    "no manifest": (("compile", DIGITS, "-d", "stm32l4r5", "--calibration", "gone.toml"), ""),
+}
 
 
-@pytest.mark.parametrize(("arguments", "sentence"), MISTAKES, ids=[" ".join(m[0][:1]) + str(i) for i, m in enumerate(MISTAKES)])
+@pytest.mark.parametrize(("arguments", "sentence"), MISTAKES.values(), ids=MISTAKES.keys())
 def test_every_mistake_is_one_sentence_and_status_2(arguments: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
     output = ("-o", str(tmp_path / "out")) if arguments[0] == "compile" else ()
     done = edgec(*arguments, *output, text="graph @main(%x: float32[1]) {\n return %x\n}")

@@ -35,7 +35,7 @@ def mcu_result() -> CompileResult:
 
 def _pictures(count: int) -> np.ndarray:
     with np.load(ROOT / "calibration" / "digits_eval.npz") as archive:
-        return archive["x"][:count].astype(np.float32).reshape(count, 8, 8, 1)
+        return np.asarray(archive["x"][:count], np.float32).reshape(count, 8, 8, 1)
 
 
 def test_float_artifact_gives_what_onnxruntime_gives(float_result: CompileResult) -> None:
@@ -145,9 +145,7 @@ def test_auto_takes_the_most_faithful_scheme_that_holds_the_budget() -> None:
 
 
 def test_pruning_by_a_ratio_removes_work_for_real(float_result: CompileResult) -> None:
-    result = compile_model(
-        DIGITS, CompileOptions(device="rpi4", scheme="fp32", prune=0.3, calibration=CALIBRATION)
-    )
+    result = compile_model(DIGITS, CompileOptions(device="rpi4", scheme="fp32", prune=0.3, calibration=CALIBRATION))
     before, after = float_result.report, result.report
     assert after.compression is not None
     assert after.compression.pruned_channels > 0

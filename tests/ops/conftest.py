@@ -32,9 +32,7 @@ def operand(graph: Graph, given: Any) -> Value | None:
 def make() -> Callable[..., Op]:
     """`make("add", (2, 3), (3,))` builds a graph of one op; see `operand` for what operands may be."""
 
-    def make_op(
-        opcode: str, *operands: Any, results: Sequence[TensorType] | None = None, **attributes: Any
-    ) -> Op:
+    def make_op(opcode: str, *operands: Any, results: Sequence[TensorType] | None = None, **attributes: Any) -> Op:
         graph = Graph()
         values = [operand(graph, given) for given in operands]
         return build(graph).emit_op(opcode, values, result_types=results, **attributes)

@@ -16,9 +16,7 @@ Refusal = Callable[..., str]
 def test_quantize_goes_by_its_result(make: Make, refusal: Refusal) -> None:
     wanted = TensorType((2, 3), DType.INT8, QuantParams.per_tensor(0.1))
     assert OP_DEFS["quantize"].infer(make("quantize", (2, 3), results=[wanted])) == [wanted.with_quant(None)]
-    assert refusal("quantize", (2, 3)) == (
-        "the result types follow from no operand or attribute; they must be given"
-    )
+    assert refusal("quantize", (2, 3)) == ("the result types follow from no operand or attribute; they must be given")
     op = make("quantize", (2, 3), results=[TensorType((2, 3), DType.FLOAT32)])
     with pytest.raises(ValueError, match="cannot quantize to float32"):
         OP_DEFS["quantize"].infer(op)

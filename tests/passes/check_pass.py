@@ -1,8 +1,8 @@
 """Checks what must hold of every pass: valid before and after, the same model, and nothing left for a second run.
 
-    checked = check_pass(TEXT, MoveTransposes())
-    assert checked.changed
-    assert "transpose" not in checked.opcodes
+checked = check_pass(TEXT, MoveTransposes())
+assert checked.changed
+assert "transpose" not in checked.opcodes
 """
 
 from __future__ import annotations

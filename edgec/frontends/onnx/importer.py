@@ -219,7 +219,7 @@ def _names_used(proto: NodeProto) -> Iterator[str]:
     """The values a node uses, those its subgraphs capture included."""
     yield from proto.input
     for attribute in proto.attribute:
-        for graph in ([attribute.g] if attribute.type == GRAPH else attribute.graphs):
+        for graph in [attribute.g] if attribute.type == GRAPH else attribute.graphs:
             for inner in graph.node:
                 yield from _names_used(inner)
             yield from (output.name for output in graph.output)

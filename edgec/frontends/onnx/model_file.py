@@ -148,7 +148,7 @@ def _names(graph: GraphProto) -> Iterator[str | bytes]:
         yield from (node.op_type, node.domain, node.name, *node.input, *node.output)
         for attribute in node.attribute:
             yield from (attribute.name, attribute.ref_attr_name, attribute.t.name)
-            for inner in ([attribute.g] if attribute.HasField("g") else attribute.graphs):
+            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
                 yield from _names(inner)
     for tensor in graph.initializer:
         yield tensor.name

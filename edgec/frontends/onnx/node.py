@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MAX_LISTED = 1 << 16  # integers in one operand: shapes, axes, pads, sizes of a split
 
 
-class Refusal(Exception):  # noqa: N818 -- it is an answer, not a fault
+class Refusal(Exception):
     """A node has no translation; the message is the reason, without the node's name."""
 
 
@@ -96,7 +96,11 @@ class Node:
             found = self.attribute(attribute)
             return [int(v) for v in (found if isinstance(found, list) else [found])]
         data = self.array(index)
-        if data is not None and data.dtype.kind not in "iub" and not (np.isfinite(data) & (data == np.floor(data))).all():
+        if (
+            data is not None
+            and data.dtype.kind not in "iub"
+            and not (np.isfinite(data) & (data == np.floor(data))).all()
+        ):
             raise Refusal(f"its input {index} must be integers")
         if data is not None and data.size > MAX_LISTED:
             raise Refusal(f"its input {index} lists {data.size} numbers, more than {MAX_LISTED}")

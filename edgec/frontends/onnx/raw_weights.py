@@ -17,7 +17,7 @@ DATA_TYPE, NAME, RAW_DATA = 2, 8, 9  # of TensorProto
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 
 
-class _Malformed(Exception):  # noqa: N818 -- an answer: the parser shall say what is wrong
+class _Malformed(Exception):
     pass
 
 

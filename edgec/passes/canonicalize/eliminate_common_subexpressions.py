@@ -71,5 +71,5 @@ def _value_key(value: Value, digests: dict[int, bytes]) -> Hashable:
         return id(value)
     key = id(value.data)
     if key not in digests:
-        digests[key] = blake2b(np.ascontiguousarray(value.data), digest_size=16).digest()
+        digests[key] = blake2b(np.ascontiguousarray(value.data).data, digest_size=16).digest()
     return digests[key], value.type

@@ -25,8 +25,8 @@ class EliminateIdentity(RewriteRule[Op]):
     """
 
     anchors: ClassVar[tuple[str, ...]] = (
-        "transpose", "reshape", "squeeze", "expand_dims", "cast", "pad", "padv2", "mirror_pad", "slice", "strided_slice",
-        "tile", "broadcast_to", "concatenation", "add_n", "add", "sub", "mul", "div",
+        "transpose", "reshape", "squeeze", "expand_dims", "cast", "pad", "padv2", "mirror_pad", "slice",
+        "strided_slice", "tile", "broadcast_to", "concatenation", "add_n", "add", "sub", "mul", "div",
     )  # fmt: skip
 
     def pattern(self, op: Op) -> Op | None:
@@ -105,7 +105,11 @@ def _neutral(op: Op) -> Value | None:
     if found is None or op.attributes.get("fused_activation_function", "NONE") != "NONE":
         return None
     kept, constant = found
-    if not kept.dtype.is_float or kept.shape != op.result.shape or (op.opcode in ("sub", "div") and kept is op.operand(1)):
+    if (
+        not kept.dtype.is_float
+        or kept.shape != op.result.shape
+        or (op.opcode in ("sub", "div") and kept is op.operand(1))
+    ):
         return None
     return kept if np.all(constant.array() == _BINARY[op.opcode]) else None
 

@@ -27,8 +27,8 @@ class FoldConstants(GraphPass):
     Before:  %1 = reshape($w, $shape)      After:  $1 = the reshaped weights
              %2 = conv_2d(%0, %1)                  %2 = conv_2d(%0, $1)
 
-    All foldable ops of a graph are evaluated in one run. A `dequantize` of constant weights stays (it is how a file holds
-    fp16 weights), as does what would give more than `max_result_bytes`, unless the result is smaller than its operands.
+    All foldable ops of a graph are evaluated in one run. A `dequantize` of constant weights stays (it is how a file
+    holds fp16 weights), as does what would give more than `max_result_bytes`, unless its operands are larger.
     """
 
     name: ClassVar[str] = "fold_constants"
@@ -51,7 +51,7 @@ class FoldConstants(GraphPass):
         return folded
 
     def _foldable(self, graph: Graph) -> list[Op]:
-        known = set()
+        known: set[Value] = set()
         foldable = []
         for op in graph.ops:
             if not self._may_fold(op):

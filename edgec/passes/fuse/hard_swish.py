@@ -79,7 +79,6 @@ class RecognizeHardSwish(RewriteRule[HardSwish]):
             erase_dead(producer)
 
 
-
 def _factors(op: Op, factors: list[tuple[Value, Op]]) -> float | None:
     """Collect the computed factors of a product with their readers; returns the constant factor, None for other ops.
 

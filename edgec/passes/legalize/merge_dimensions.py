@@ -167,7 +167,6 @@ class MergeSliceDimensions(TargetRule):
 _MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
 
 
-
 def _parameter_indices(op: Op) -> tuple[int, ...]:
     return {"slice": (1, 2), "strided_slice": (1, 2, 3)}.get(op.opcode, (1,))
 

@@ -74,5 +74,3 @@ def _error_op(op: Op, value: Value, mean: np.ndarray, plan: QuantPlan) -> Op:
     attributes = {**op.attributes, "fused_activation_function": "NONE"}
     result = op.results[0]
     return Op(op.opcode, operands, [Value(result.name, result.type)], attributes, name=op.name)
-
-

@@ -1,8 +1,8 @@
 """Compares a translated ONNX model, run in LiteRT, with onnxruntime (or ONNX's reference evaluator).
 
-    compare.check_node("Conv", [x, w, b], constants=(1, 2), opset=13, strides=[2, 2])
-    compare.check_onnx(compare.nodes_model([helper.make_node(...), ...], feeds, ["y"], constants={...}), feeds)
-    compare.refusal("Conv", [x, w], auto_pad="OTHER")   # the full message of the UnsupportedOp
+compare.check_node("Conv", [x, w, b], constants=(1, 2), opset=13, strides=[2, 2])
+compare.check_onnx(compare.nodes_model([helper.make_node(...), ...], feeds, ["y"], constants={...}), feeds)
+compare.refusal("Conv", [x, w], auto_pad="OTHER")   # the full message of the UnsupportedOp
 """
 
 from collections.abc import Mapping, Sequence

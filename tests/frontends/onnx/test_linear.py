@@ -68,9 +68,7 @@ def test_weights_that_already_stand_units_first_are_not_copied(compare: Any) -> 
     ],
     ids=str,
 )
-def test_matmul(
-    compare: Any, opset: int, constants: tuple[int, ...], a: tuple[int, ...], b: tuple[int, ...]
-) -> None:
+def test_matmul(compare: Any, opset: int, constants: tuple[int, ...], a: tuple[int, ...], b: tuple[int, ...]) -> None:
     module = compare.check_node("MatMul", [random(*a), random(*b)], constants=constants, opset=opset)
     used = "fully_connected" if constants == (1,) and len(b) <= 2 else "batch_matmul"
     assert used in opcodes(module)

@@ -215,7 +215,7 @@ def test_softmax_between_transposes_of_height_and_width(check_pass: Check, nchw:
 def test_detection_head(check_pass: Check, nchw: Nchw) -> None:
     g = nchw()
     x = g.relu(g.conv(g.input("x", 1, 3, 8, 8), 6))
-    parts = [g.reshape(g.transpose(g.conv(y, 8), LAST), 1, -(-y.shape[2] ** 2 * 2), 4) for y in (x, g.max_pool(x))]
+    parts = [g.reshape(g.transpose(g.conv(y, 8), LAST), 1, -(-(y.shape[2] ** 2) * 2), 4) for y in (x, g.max_pool(x))]
     checked = check_pass(g.module(boxes=g.b.emit("concatenation", parts, axis=1)), MoveTransposes())
     assert count_transposes(checked.module) == 0
     assert not checked.module.output_layout
