@@ -31,8 +31,8 @@ from edgec.errors import PassError, QuantizationError
 from edgec.ir.clone import clone_module
 from edgec.ir.graph import Module
 from edgec.ir.printer import print_module
-from edgec.ops import OP_DEFS
 from edgec.memory.tflm_metadata import METADATA_NAME
+from edgec.ops import OP_DEFS
 from edgec.passes.base import Pass, PassContext
 from edgec.passes.canonicalize.fix_batch import FixBatch
 from edgec.passes.manager import PassRecord, run_passes

@@ -18,7 +18,7 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 
 
 class _Malformed(Exception):
-    pass
+    """An answer rather than a fault: the parser shall say what is wrong."""
 
 
 def split_weights(data: bytes) -> tuple[bytes, dict[str, memoryview]]:
