@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgec.cli.exit_status import of_verdict
+from edgec.cli.exit_status import of_report
 from edgec.cli.parameters import (
     BudgetFile,
     BudgetText,
@@ -86,7 +86,7 @@ def compile_command(
         typer.echo(result.report.to_json(), nl=False)
     else:
         _show(result, output)
-    raise typer.Exit(of_verdict(result.report.verdict, strict=strict))
+    raise typer.Exit(of_report(result.report, strict=strict))
 
 
 def _show(result: CompileResult, output: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgec.cli.exit_status import of_verdict
+from edgec.cli.exit_status import of_report
 from edgec.cli.parameters import (
     BudgetFile,
     BudgetText,
@@ -64,4 +64,4 @@ def fit_command(
         from edgec.report.text import render_summary
 
         render_summary(result.report, Console())
-    raise typer.Exit(of_verdict(result.report.verdict, strict=strict))
+    raise typer.Exit(of_report(result.report, strict=strict))
