@@ -130,7 +130,9 @@ def _weighted(facts: ChannelFacts, op: Op) -> None:
     if x not in facts.fixed:
         return
     moving = np.ones_like(facts.fixed[x]) if is_hybrid(op) else ~facts.fixed[x]
-    facts.fixed[op.result] = ~((columns.weights != 0).any(axis=2) & moving[columns.positions]).any(axis=1)
+    used = columns.weights != 0
+    used = used[:, :, 0] if used.shape[2] == 1 else used.any(axis=2)
+    facts.fixed[op.result] = ~(used & moving[columns.positions]).any(axis=1)
     if not is_hybrid(op) and op.opcode != "transpose_conv":
         _clamped(facts, op, x, columns)
 
@@ -142,7 +144,8 @@ class _Columns:
 
 
 def _columns(op: Op, x: Value) -> _Columns:
-    weights = centred(op.operand(1))
+    weight = op.operand(1)
+    weights = centred(weight) if weight.dtype.is_integer else weight.array()  # float32 is exact enough: see _MARGIN
     if op.opcode == "depthwise_conv_2d":
         outputs = weights.shape[3]
         positions = np.repeat(np.arange(x.shape[3]), outputs // x.shape[3])[:, None]
@@ -164,8 +167,8 @@ def _clamped(facts: ChannelFacts, op: Op, x: Value, columns: _Columns) -> None:
     low, high = np.minimum(source.low - zero, 0.0), np.maximum(source.high - zero, 0.0)
     if not (np.isfinite(low).all() and np.isfinite(high).all()) and not x.dtype.is_float:
         return
-    positive = np.maximum(columns.weights, 0).sum(axis=2).astype(np.float64)
-    negative = np.minimum(columns.weights, 0).sum(axis=2).astype(np.float64)
+    positive = _over_places(np.maximum(columns.weights, 0))
+    negative = _over_places(np.minimum(columns.weights, 0))
     low, high = low[columns.positions], high[columns.positions]
     top = _summed(positive, high) + _summed(negative, low)
     bottom = _summed(positive, low) + _summed(negative, high)
@@ -181,19 +184,26 @@ def _clamped(facts: ChannelFacts, op: Op, x: Value, columns: _Columns) -> None:
     facts.ranges[result] = Range(np.clip(bottom - rounding, least, most), np.clip(top + rounding, least, most))
 
 
+def _over_places(weights: np.ndarray) -> np.ndarray:
+    """Sums over the places of the window, [outputs, columns]; a window of one place needs no sum."""
+    summed = weights[:, :, 0] if weights.shape[2] == 1 else weights.sum(axis=2)
+    return summed if summed.dtype == np.float32 else summed.astype(np.float64)
+
+
 def _summed(weights: np.ndarray, bound: np.ndarray) -> np.ndarray:
     """Sum over columns of weight times bound, per output; a zero weight makes an infinite bound harmless.
 
     `weights` are [outputs, columns] and all of one sign, `bound` is [outputs or 1, columns] and of one sign too.
     """
     infinite = np.isinf(bound)
-    finite = np.where(infinite, 0.0, bound)
+    finite = np.where(infinite, 0.0, bound).astype(weights.dtype, copy=False)
     if bound.shape[0] != 1:
-        total: np.ndarray = (weights * finite).sum(axis=1)
+        total: np.ndarray = (weights * finite).sum(axis=1, dtype=np.float64)
         unbounded = ((weights != 0) & infinite).any(axis=1)
     else:
-        total = weights @ finite[0]
-        unbounded = (weights[:, infinite[0]] != 0).any(axis=1)
+        total = (weights @ finite[0]).astype(np.float64) if finite.any() else np.zeros(weights.shape[0])
+        reached = weights if infinite.all() else weights[:, infinite[0]]
+        unbounded = reached.any(axis=1)
     if unbounded.any():
         sign = np.sign(bound[infinite][0]) * np.sign(weights[unbounded].sum(axis=1))
         total[unbounded] = sign * math.inf

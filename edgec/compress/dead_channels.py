@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgec.compress.channel_ranges import analyse_ranges
-from edgec.compress.coupling import Coupling, analyse_coupling
+from edgec.compress.coupling import Coupling, analyse_coupling, groups_of
 from edgec.compress.fold_bias import droppable, fold_into_bias
 from edgec.compress.probe import Constants, probe_constants
 from edgec.compress.remove import remove_channels
@@ -32,11 +32,15 @@ class EliminateDeadChannels(GraphPass):
     value for every input (a filter of zeros, or one whose whole range the activation clamps) which is real zero, or
     which the bias can take over (no window reaches over the border, the integer bias has room). The value is the real
     kernels' (`probe`). Integer models keep every output bit in TFLM, in XNNPACK and in LiteRT's reference kernels
-    (LiteRT's own int8 `quantize` rounds by an element's place in memory); in float a sum may round differently. The
-    channel multiple is not kept: fewer channels never cost more multiplications. Each value keeps at least one channel.
+    (LiteRT's own int8 `quantize` rounds by an element's place in memory); in float a sum may round differently. Each
+    value keeps at least one channel.
+
+    `channel_multiple` keeps as many dead channels of a group as its kernels' vectors need to stay full: on XNNPACK an
+    odd number of channels can cost more than the multiplications it saves. With 1 every dead channel goes.
     """
 
     name: ClassVar[str] = "eliminate_dead_channels"
+    channel_multiple: int = 1
 
     def run(self, module: Module, context: PassContext) -> PassResult:
         """Run on every graph; the note tells the MACs before and after."""
@@ -50,7 +54,7 @@ class EliminateDeadChannels(GraphPass):
         """Remove dead channels of one graph, round after round; returns how many."""
         total = 0
         for _ in range(MAX_ROUNDS):
-            removed = _remove_dead(graph)
+            removed = _remove_dead(graph, self.channel_multiple)
             total += removed
             if not removed:
                 break
@@ -61,18 +65,29 @@ class EliminateDeadChannels(GraphPass):
         return f"{changes} dead channels removed" if changes != 1 else "1 dead channel removed"
 
 
-def _remove_dead(graph: Graph) -> int:
+def _remove_dead(graph: Graph, channel_multiple: int) -> int:
     coupling = analyse_coupling(graph)
     candidates = ~coupling.frozen_mask()
     if not coupling.reads or not any(candidates[labels].any() for _, labels in coupling.births):
         return 0
     constants = probe_constants(graph, analyse_ranges(graph, coupling))
     removed = coupling.spare_one(_dead_labels(coupling, constants, candidates))
+    if channel_multiple > 1:
+        _fill_up(removed, coupling, channel_multiple)
     if not removed.any():
         return 0
     fold_into_bias(graph, coupling, constants, removed)
     remove_channels(graph, coupling, removed)
     return int(removed.sum())
+
+
+def _fill_up(removed: np.ndarray, coupling: Coupling, channel_multiple: int) -> None:
+    """Keep the last of a group's dead channels until what stays is a multiple."""
+    for group in groups_of(coupling):
+        gone = group.labels[removed[group.labels]]
+        kept = group.channels - gone.size
+        missing = min(gone.size, -kept % channel_multiple)
+        removed[gone[gone.size - missing :]] = False
 
 
 def _dead_labels(coupling: Coupling, constants: Mapping[Value, Constants], candidates: np.ndarray) -> np.ndarray:

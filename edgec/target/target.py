@@ -103,8 +103,9 @@ class Target(ProfileModel):
             return None
         if op not in self.ops:
             return f"{op} does not run on target {self.name}: {self.runtime} registers no such kernel"
-        if name is not None and name not in self.ops[op]:
-            return f"{op} with {name} does not run on target {self.name}: its kernel takes {listing(self.ops[op])}"
+        taken = self.ops[op]
+        if name is not None and taken and name not in taken:  # an op without dtypes carries no data of its own
+            return f"{op} with {name} does not run on target {self.name}: its kernel takes {listing(taken)}"
         return None
 
     def scheme_refusal(self, scheme: str) -> str | None:
