@@ -17,6 +17,10 @@ class UnsupportedOp(ImportFailure):
     """The source model uses operators or forms that have no translation; all of them are listed at once."""
 
 
+class TranslationFault(EdgecError):
+    """The translated model departs from its source in its own runtime: a fault of edgec (exit status 3)."""
+
+
 class ExportFailure(EdgecError):
     """A module could not be written in the requested format."""
 

@@ -9,7 +9,7 @@ import typer
 
 from edgec.cli import bench, compare, compile, fit, inspect, lists, opt
 from edgec.cli.exit_status import FAULT_OF_EDGEC, FAULT_OF_INPUT
-from edgec.errors import EdgecError
+from edgec.errors import EdgecError, TranslationFault
 
 EPILOG = """Exit status: 0 done and no budget line is missed, 1 a budget line is missed (everything is still written),
 2 the input is at fault, 3 a fault of edgec."""
@@ -50,7 +50,7 @@ def main() -> None:
         app()
     except EdgecError as error:
         typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-        sys.exit(FAULT_OF_INPUT)
+        sys.exit(FAULT_OF_EDGEC if isinstance(error, TranslationFault) else FAULT_OF_INPUT)
     except (KeyboardInterrupt, BrokenPipeError):
         sys.exit(130)
     except Exception as error:

@@ -11,8 +11,6 @@ from edgec.report.model import Check, OutputCheck
 
 Feeds = Mapping[str, np.ndarray]
 Run = Callable[[Feeds], list[np.ndarray]]
-FLOAT_TOLERANCE = 1e-3
-"""Largest error of a float translation relative to the output's range: kernels sum in other orders."""
 
 
 def compare_runs(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgec.backends.tflite import serialize
-from edgec.driver.checks import FLOAT_TOLERANCE, Run, compare_runs, count_identical
+from edgec.driver.checks import Run, compare_runs, count_identical
 from edgec.driver.options import Progress
 from edgec.driver.runner import (
     ArtifactRunner,
@@ -19,7 +19,7 @@ from edgec.driver.runner import (
 )  # fmt: skip
 from edgec.driver.source import SourceModel
 from edgec.driver.worst_layer import worst_layer
-from edgec.errors import MissingExtra, RuntimeFailure, VerificationError
+from edgec.errors import MissingExtra, RuntimeFailure, TranslationFault
 from edgec.ir.graph import Module
 from edgec.memory.tflm_metadata import METADATA_NAME
 from edgec.report.model import Check
@@ -56,7 +56,7 @@ def verify_artifact(
     """Run and compare everything that can be.
 
     Raises:
-        VerificationError: the float module departs from the source model by more than rounding explains.
+        TranslationFault: the float module departs from the source model by more than rounding explains.
     """
     notes: list[str] = []
     progress("checking against the source", None)
@@ -105,12 +105,12 @@ def _against_source(
             return outputs_in_source_layout(ours.run(feed), float_module)
 
         names = [v.name for v in float_module.main.outputs]
-        found = compare_runs(run_source, run_ours, feeds, names, name=runtime.name, tolerance=FLOAT_TOLERANCE)
+        found = compare_runs(run_source, run_ours, feeds, names, name=runtime.name, tolerance=runtime.tolerance)
     except RuntimeFailure as error:
         notes.append(f"the source model could not be compared: {error}")
         return None, None
     if found.passed is False:
-        raise VerificationError(_departure(source, found))
+        raise TranslationFault(_departure(source, found))
     return found, runtime.name
 
 

@@ -86,6 +86,7 @@ class _GraphTranslator:
             raise UnsupportedOp(f"Reading '{self.model.name}': {count} nodes cannot be translated: {listed}.")
         self._outputs()
         recognize_gelu(self.graph, self.context.error_functions)
+        self.module.extra["source_dtypes"] = tuple(sorted(dtype.value for dtype in self.context.converted))
         self.module.notes += conversion_notes(self.context, self.model.name)
 
     def _count_uses(self) -> dict[str, int]:

@@ -1,0 +1,46 @@
+"""The comparison of the float module with the source model's own runtime."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edgec.driver import CompileOptions, compile_model
+from edgec.driver.runner import outputs_in_source_layout
+from edgec.errors import TranslationFault
+
+
+def _model(path: Path, dtype: int) -> Path:
+    weight = np.random.default_rng(0).standard_normal((4, 3, 3, 3)).astype(helper.tensor_dtype_to_np_dtype(dtype))
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])],
+        "g",
+        [helper.make_tensor_value_info("x", dtype, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("y", dtype, [1, 4, 8, 8])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(TensorProto.FLOAT, 1e-5), (TensorProto.FLOAT16, 1e-2)])
+def test_sources_of_both_widths_are_compared(tmp_path: Path, dtype: int, tolerance: float) -> None:
+    report = compile_model(_model(tmp_path / "net.onnx", dtype), CompileOptions(device="rpi4", scheme="fp32")).report
+    check = report.checks.float_vs_source
+    assert check is not None, report.checks.notes
+    assert check.passed
+    assert check.max_rel_to_range is not None
+    assert 0 < check.max_rel_to_range < tolerance
+
+
+def test_a_wrong_translation_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _model(tmp_path / "net.onnx", TensorProto.FLOAT)
+    where = "edgec.driver.verification.outputs_in_source_layout"
+    monkeypatch.setattr(where, lambda a, m: [1.01 * x for x in outputs_in_source_layout(a, m)])
+    with pytest.raises(TranslationFault) as caught:
+        compile_model(path, CompileOptions(device="rpi4", scheme="fp32"))
+    message = str(caught.value)
+    assert message.startswith("Checking the translation of 'net.onnx': output 'y' departs from onnxruntime ")
+    assert message.endswith("please report it (--no-check compiles all the same).")
