@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from edgec.ir.clone import Clone, clone_with_maps
 from edgec.ir.dtype import DType
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.op_def import Role
 from edgec.ir.types import QuantParams, TensorType
 from edgec.ops import OP_DEFS, build, verify
-from edgec.quant.clone import Clone, clone_module
 from edgec.quant.plan import OperandPlan, QuantPlan
 from edgec.quant.scheme import bias_params, quantize_array
 
@@ -24,7 +24,7 @@ def apply_plan(module: Module, plan: QuantPlan) -> Clone:
     Raises:
         VerificationError: the plan does not fit the module.
     """
-    clone = clone_module(module)
+    clone = clone_with_maps(module)
     _Rewrite(clone, plan).run()
     verify(clone.module)
     return clone

@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgec.ir.clone import clone_with_maps
 from edgec.ir.dtype import DType
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.op_def import Role
 from edgec.ir.verify import CUSTOM, OPAQUE
 from edgec.ops import OP_DEFS, build, verify
-from edgec.quant.clone import clone_module
 from edgec.quant.scheme import quantize_array, weight_params
 
 DYNAMIC_RANGE_OPS = ("conv_2d", "fully_connected", "transpose_conv")
@@ -66,7 +66,7 @@ Shrink = Callable[[Op, int, Value], Value | None]
 
 class _Storage:
     def __init__(self, module: Module, small_elements: int) -> None:
-        self.module = clone_module(module).module
+        self.module = clone_with_maps(module).module
         self.small_elements = small_elements
         self.constants = 0
         self.bytes_saved = 0

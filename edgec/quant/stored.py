@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgec.ir.clone import Clone, clone_with_maps
 from edgec.ir.dtype import DType
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.op_def import Role
 from edgec.ir.types import QuantParams
 from edgec.ops import OP_DEFS
-from edgec.quant.clone import Clone, clone_module
 from edgec.quant.scheme import dequantize_array
 
 _INTEGERS = (DType.INT8, DType.UINT8, DType.INT16)
@@ -48,7 +48,7 @@ def widened(module: Module) -> Widened:
 
     Symmetric int8 parameters are kept, so that quantizing again gives the very integers of the file.
     """
-    clone = clone_module(module)
+    clone = clone_with_maps(module)
     weights: dict[Value, QuantParams] = {}
     for graph in clone.module.graphs:
         for op in list(graph.ops):

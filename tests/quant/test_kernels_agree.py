@@ -12,9 +12,9 @@ import pytest
 
 from edgec.ir import DType, Module, QuantParams, Value
 from edgec.ir.builder import Builder
+from edgec.ir.clone import clone_with_maps
 from edgec.quant.apply import apply_plan
 from edgec.quant.calibrate import calibrate
-from edgec.quant.clone import clone_module
 from edgec.quant.layout import layout
 from edgec.quant.plan import QuantPlan, make_plan
 from edgec.quant.scheme import dequantize_array, quantize_array
@@ -118,7 +118,7 @@ KERNELS = [(case, runtime) for case, (_, _, _, runtimes) in CASES.items() for ru
 
 def with_rounded_constants(module: Module, plan: QuantPlan) -> Module:
     """The float module on what its constants stand for once rounded."""
-    clone = clone_module(module)
+    clone = clone_with_maps(module)
     for (op, index), what in plan.operands.items():
         value = op.operand(index)
         if value.is_constant:
