@@ -71,7 +71,9 @@ def compile_command(
     """Compile a model for one device and prove that it runs."""
     from edgec.cli.progress import shown_progress
     from edgec.driver import CompileOptions, compile_model
+    from edgec.driver.output import check_folder
 
+    check_folder(output)
     limits = read_budget(budget, budget_file)
     with shown_progress(quiet=json) as progress:
         options = CompileOptions(

@@ -46,7 +46,10 @@ def fit_command(
     """Price a model on a device without compressing it; a .tflite is not changed at all."""
     from edgec.cli.progress import shown_progress
     from edgec.driver import CompileOptions, fit_model
+    from edgec.driver.output import check_folder
 
+    if output is not None:
+        check_folder(output)
     limits = read_budget(budget, budget_file)
     with shown_progress(quiet=json) as progress:
         options = CompileOptions(

@@ -20,14 +20,16 @@ from edgec.driver.feeds import check_feeds, open_samples
 from edgec.driver.figures import CostFigures, cost_figures
 from edgec.driver.memory_figures import embed_plan, plan_module
 from edgec.driver.options import AUTO, CompileOptions, CompileResult
+from edgec.driver.original import Original, runnable_original, try_out
 from edgec.driver.pipeline import Pipeline, build_pipeline
 from edgec.driver.prune import Pruned, prune
 from edgec.driver.report_builder import ReportParts, build_report
+from edgec.driver.runner import litert_target
 from edgec.driver.scheme_choice import STATIC, candidate_schemes
 from edgec.driver.snapshot import Snapshot
 from edgec.driver.source import SourceModel, load_source
 from edgec.driver.verification import Verification, verify_artifact
-from edgec.errors import PassError, QuantizationError
+from edgec.errors import PassError, ProfileError, QuantizationError
 from edgec.ir.clone import clone_module
 from edgec.ir.graph import Module
 from edgec.ir.printer import print_module
@@ -106,6 +108,8 @@ class _Compilation:
     def run(self) -> CompileResult:
         device, options = self.device, self.options
         self._check_print_after()
+        self._check_kernel_library()
+        self._quant_options()  # a misspelt method is refused before any work
         pipeline = self.pipeline
         module = self.source.module
         quantized_source = is_quantized(module)
@@ -114,21 +118,29 @@ class _Compilation:
             schemes = candidate_schemes(
                 options.scheme, device.target, options.budget, calibrated=options.calibration is not None
             )
+        original = self._original(module) if quantized_source else None
         options.progress("running passes", None)
         before = Snapshot.of(module)
         records = run_passes(module, pipeline.before, self.context, after_each=self._after_each)
         float_module = clone_module(module)
         samples = self._samples(options.calibration, module)
+        if self.source.format == "tflite" and not quantized_source:
+            try_out(serialize(float_module), litert_target(device.target))
         candidate, pruned = self._best(module, float_module, schemes, samples, records)
         verification = verify_artifact(
             self.source, float_module, candidate.module, candidate.artifact, device.target,
-            check_feeds(float_module, samples), quantized_source=quantized_source, check=options.check,
-            progress=options.progress,
+            check_feeds(float_module, samples), quantized_source=quantized_source, original=original,
+            pruned=pruned is not None and pruned.result is not None, check=options.check, progress=options.progress,
         )  # fmt: skip
         return self._result(candidate, pruned, verification, before, samples, float_module)
 
+    def _original(self, module: Module) -> Original | None:
+        self.options.progress("trying the source", None)
+        return runnable_original(self.source, clone_module(module), self.device.target)
+
     def fit(self) -> CompileResult:
         """Price the model without compressing it."""
+        self._check_kernel_library()
         source = self.source
         module = source.module
         records: list[PassRecord] = []
@@ -138,6 +150,8 @@ class _Compilation:
         else:
             records = run_passes(module, self.pipeline.before, self.context, after_each=self._after_each)
             artifact = serialize(module)
+        if source.format == "tflite" and self.device.latency_basis == "executed":
+            try_out(artifact, self.device.target)
         self.options.progress("pricing", None)
         scheme = AS_STORED if is_quantized(module) else "fp32"
         costs = cost_figures(module, artifact, self.device, self.options.kernel_library)
@@ -207,6 +221,8 @@ class _Compilation:
             notes = [Note(Severity.INFO, "quantize", text) for text in result.notes]
             calibration = result.plan.method if result.plan is not None and scheme in STATIC else None
         artifact, after = self._lower(module)
+        if self.source.format == "tflite":
+            try_out(artifact, target)  # a file from anywhere may crash the runtimes
         options.progress("pricing", None)
         costs = cost_figures(module, artifact, self.device, options.kernel_library)
         accuracy = None
@@ -269,6 +285,14 @@ class _Compilation:
         if wanted not in (None, "all") and wanted not in names:
             raise PassError(
                 f"Printing after '{wanted}': the pipeline has no such pass; it runs {', '.join(sorted(names))}."
+            )
+
+    def _check_kernel_library(self) -> None:
+        wanted, known = self.options.kernel_library, self.device.kernel_libraries
+        if wanted is not None and wanted not in known:
+            choice = f"it has {', '.join(sorted(known))}" if known else "it has none, its latency is measured"
+            raise ProfileError(
+                f"Pricing on {self.device.name}: its profile has no kernel library '{wanted}'; {choice}."
             )
 
     def _after_each(self, pass_: Pass, module: Module) -> None:

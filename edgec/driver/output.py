@@ -19,6 +19,15 @@ ARTIFACT_NAME = "model.tflite"
 SHOWN_ELEMENTS = 16  # larger constants stand as a digest in model.ir.txt
 
 
+def check_folder(folder: Path) -> None:
+    """See, before any work, that `folder` is one or can become one; raises ExportFailure."""
+    nearest = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not nearest.is_dir():
+        raise ExportFailure(f"Choosing the output folder '{folder}': '{nearest}' is a file; choose another with -o.")
+    if not os.access(nearest, os.W_OK):
+        raise ExportFailure(f"Choosing the output folder '{folder}': '{nearest}' cannot be written; choose another.")
+
+
 def write_result(result: CompileResult, folder: Path) -> None:
     """Write artifact, reports and text form; raises ExportFailure where the folder cannot be written."""
     from edgec.report.html import render_html

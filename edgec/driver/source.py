@@ -6,12 +6,15 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from edgec.errors import ImportFailure
 from edgec.ir.graph import Module
+
+if TYPE_CHECKING:
+    from edgec.runtime.litert import LiteRTSession
 
 Shapes = Mapping[str, Sequence[int]]
 _LATER = {
@@ -103,7 +106,10 @@ class _OnnxRuntime:
 
 
 class _TfliteRuntime:
-    """The `.tflite` itself in LiteRT's own kernels, in a child process: the file may crash the runtime."""
+    """The `.tflite` itself in LiteRT's own kernels; the first run is tried in a child process, as it may crash.
+
+    State is kept from run to run, as in every session.
+    """
 
     tolerance = FLOAT_TOLERANCE
 
@@ -111,12 +117,18 @@ class _TfliteRuntime:
         from edgec.runtime.litert import runtime_version
 
         self._model = path.read_bytes()
+        self._session: LiteRTSession | None = None
         self.name = str(runtime_version())
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         from edgec.runtime.isolated import run_isolated
+        from edgec.runtime.litert import LiteRTSession
 
-        return list(run_isolated("litert", self._model, list(feeds.values()), xnnpack=False))
+        arrays = list(feeds.values())
+        if self._session is None:
+            run_isolated("litert", self._model, arrays, xnnpack=False)
+            self._session = LiteRTSession(self._model, xnnpack=False)
+        return self._session.run(arrays)
 
 
 def _package_version(name: str) -> str:

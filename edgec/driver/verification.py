@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgec.backends.tflite import serialize
-from edgec.driver.checks import Run, compare_runs, count_identical
+from edgec.driver.checks import above_rounding, compare_runs, count_identical
 from edgec.driver.options import Progress
+from edgec.driver.original import Original
 from edgec.driver.runner import (
     ArtifactRunner,
     feeds_in_source_layout,
@@ -51,9 +52,11 @@ class Verification:
 
 def verify_artifact(
     source: SourceModel, float_module: Module, module: Module, artifact: bytes, target: Target, feeds: Feeds, *,
-    quantized_source: bool, check: bool, progress: Progress,
+    quantized_source: bool, original: Original | None, pruned: bool, check: bool, progress: Progress,
 ) -> Verification:  # fmt: skip
     """Run and compare everything that can be.
+
+    `original` is a quantized source before any pass; unless channels were `pruned`, the artifact must equal it.
 
     Raises:
         TranslationFault: the float module departs from the source model by more than rounding explains.
@@ -64,7 +67,7 @@ def verify_artifact(
     if not check:
         notes.append("the comparison with the source model was switched off")
     elif quantized_source:
-        notes.append("the source is quantized: the artifact is compared with it byte for byte instead")
+        notes.append(_quantized_note(original, pruned=pruned))
     else:
         from_source, source_name = _against_source(source, float_module, target, feeds, notes)
     progress("checking the artifact", None)
@@ -72,19 +75,20 @@ def verify_artifact(
         runner = ArtifactRunner(artifact, module, target)
     except MissingExtra as error:
         return Verification(from_source, source_runtime=source_name, notes=[*notes, str(error)])
-    float_name = "the source's own file" if quantized_source else "float module in LiteRT's own kernels"
-    reference = _reference(float_module, target, quantized_source)
     if not check:
         feeds = feeds[:UNCHECKED_SAMPLES]
+    if quantized_source:
+        return _against_original(original, runner, module, target, feeds, notes, pruned=pruned)
+    reference = ArtifactRunner(serialize(float_module), float_module, litert_target(target), xnnpack=False)
     compared = compare_runs(
-        reference.run, runner.run, feeds, [v.name for v in module.main.outputs], name=float_name,
-        tolerance=EXACT if quantized_source else None,
+        reference.run, runner.run, feeds, [v.name for v in module.main.outputs],
+        name="float module in LiteRT's own kernels", tolerance=None,
     )  # fmt: skip
-    if not quantized_source and not _is_float(module):
+    if not _is_float(module):
         layer = worst_layer(float_module, module, feeds[:2])
         if layer is not None:
             compared = compared.model_copy(update={"worst_layer": layer[0], "worst_layer_sqnr_db": layer[1]})
-    runs, against = _bit_exact(reference.run_raw, runner, module, target, feeds, quantized_source)
+    runs, against = _bit_exact(runner, module, target, feeds)
     return Verification(
         from_source, compared, runs, None if runs is None else len(feeds), against, source_name,
         str(runner.session.runtime), notes,
@@ -115,7 +119,8 @@ def _against_source(
 
 
 def _departure(source: SourceModel, check: Check) -> str:
-    worst = max(check.outputs, key=lambda o: o.max_rel_to_range if o.max_rel_to_range is not None else float("inf"))
+    failing = filter(above_rounding, check.outputs)
+    worst = max(failing, key=lambda o: o.max_rel_to_range if o.max_rel_to_range is not None else float("inf"))
     share = "not finite" if worst.max_rel_to_range is None else f"{worst.max_rel_to_range:.2g} of its range"
     return (
         f"Checking the translation of '{source.path.name}': output '{worst.output}' departs from {check.reference} "
@@ -124,22 +129,43 @@ def _departure(source: SourceModel, check: Check) -> str:
     )
 
 
-def _reference(float_module: Module, target: Target, quantized_source: bool) -> ArtifactRunner:
-    """The float module in LiteRT's own kernels; a model that came quantized in its target's own runtime."""
-    runtime = target if quantized_source else litert_target(target)
-    return ArtifactRunner(serialize(float_module), float_module, runtime, xnnpack=False)
+def _quantized_note(original: Original | None, *, pruned: bool) -> str:
+    if original is None:
+        return "the source is quantized and the target's runtime does not run it: the artifact is compared with nothing"
+    if pruned:
+        return "the source is quantized and channels were pruned: the artifact is compared with it, not byte for byte"
+    return "the source is quantized: the artifact is compared with it byte for byte instead"
+
+
+def _against_original(
+    original: Original | None, runner: ArtifactRunner, module: Module, target: Target, feeds: Feeds, notes: list[str],
+    *, pruned: bool,
+) -> Verification:  # fmt: skip
+    """Compare with the quantized source in the same kernels; without one, only see that the artifact runs."""
+    name = str(runner.session.runtime)
+    if original is None:
+        for feed in feeds:
+            runner.run_raw(feed)
+        return Verification(artifact_runtime=name, notes=notes)
+    if original.note:
+        notes.append(original.note)
+    reference = ArtifactRunner(original.data, original.module, target)
+    compared = compare_runs(
+        reference.run, runner.run, feeds, [v.name for v in module.main.outputs], name=original.name,
+        tolerance=None if pruned else EXACT,
+    )  # fmt: skip
+    if pruned:
+        return Verification(None, compared, artifact_runtime=name, notes=notes)
+    runs = count_identical(reference.run_raw, runner.run_raw, feeds)
+    return Verification(None, compared, runs, len(feeds), "the source model", None, name, notes)
 
 
 def _is_float(module: Module) -> bool:
     return not any(r.quant is not None for op in module.main.ops for r in op.results)
 
 
-def _bit_exact(
-    reference: Run, runner: ArtifactRunner, module: Module, target: Target, feeds: Feeds, quantized_source: bool
-) -> tuple[int | None, str | None]:
+def _bit_exact(runner: ArtifactRunner, module: Module, target: Target, feeds: Feeds) -> tuple[int | None, str | None]:
     """How many runs were byte-identical, and to what."""
-    if quantized_source:
-        return count_identical(reference, runner.run_raw, feeds), "the source model"
     if target.runtime != "tflm" or METADATA_NAME not in module.metadata:
         return None, None
     plan = module.metadata.pop(METADATA_NAME)

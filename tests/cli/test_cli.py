@@ -81,6 +81,18 @@ MISTAKES = {
         ("compile", DIGITS, "-d", "stm32l4r5", "--calibration", CALIBRATION, "--calibration-method", "best"),
         "Choosing activation ranges: range method is 'best'; it should be minmax, percentile or mse.",
     ),
+    "unknown range method without samples": (
+        ("compile", DIGITS, "-d", "rpi4", "--calibration-method", "best"),
+        "Choosing activation ranges: range method is 'best'; it should be minmax, percentile or mse.",
+    ),
+    "unknown kernel library": (
+        ("fit", DIGITS, "-d", "rpi4", "--kernel-library", "fast"),
+        "Pricing on rpi4: its profile has no kernel library 'fast'; it has xnnpack.",
+    ),
+    "output is a file": (
+        ("fit", DIGITS, "-d", "rpi4", "-o", f"{DIGITS}/out"),
+        f"Choosing the output folder '{DIGITS}/out': '{DIGITS}' is a file; choose another with -o.",
+    ),
     "unknown device": (("compile", DIGITS, "-d", "rpi44"), ""),
     "no manifest": (("compile", DIGITS, "-d", "stm32l4r5", "--calibration", "gone.toml"), ""),
 }

@@ -5,6 +5,7 @@ The light networks come with the `onnx` package, without trained weights: random
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -96,9 +97,9 @@ def test_light_networks(name: str, left: dict[str, int], target: str) -> None:
 
 @pytest.mark.slow
 def test_efficientnet_lite0() -> None:
-    path = Path(__file__).resolve().parents[3] / "bench" / "models" / "efficientnet_lite0.onnx"
+    path = Path(os.environ.get("EDGEC_BENCH_MODELS", "")) / "efficientnet_lite0.onnx"
     if not path.is_file():
-        pytest.skip(f"{path} is not there")
+        pytest.skip("EDGEC_BENCH_MODELS names no folder with efficientnet_lite0.onnx (see benchmarks/README.md)")
     module = load_onnx(path)
     left = compiled(module, "mobile-cpu")
     assert left == {"conv_2d": 33, "depthwise_conv_2d": 16, "add": 9, "mean": 1, "fully_connected": 1}
