@@ -32,10 +32,13 @@ class LatencyEstimate:
     per_op_ms: tuple[float | None, ...]
 
 
-def estimate_latency(module: Module, device: Device, kernel_library: str | None = None) -> LatencyEstimate:
+def estimate_latency(
+    module: Module, device: Device, kernel_library: str | None = None, *, dtype: str | None = None
+) -> LatencyEstimate:
     """Estimate one inference of `module` on `device`; bodies count once, as part of the op that calls them.
 
-    An initialization that `call_once` runs before the first inference is counted too.
+    With `dtype` every op is priced as if it computed in that dtype ("int8", …), its bytes left as they are: what a
+    float module would cost once quantized. What `call_once` runs before the first inference is counted too.
     """
     if device.latency_basis == "executed":
         reason = f"{device.name} is measured, not estimated"
@@ -47,7 +50,7 @@ def estimate_latency(module: Module, device: Device, kernel_library: str | None 
     for op in module.main.ops:
         own = 0.0
         for inner in _with_bodies(op, module):
-            costs = _costs(inner, device, library)
+            costs = _costs(inner, device, library) if dtype is None else device.costs(dtype, library)
             if costs is None:
                 missing.add(compute_dtype(inner))
                 continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 
 from edgec.backends.tflite import serialize
 from edgec.cost.estimate import Estimate
+from edgec.cost.latency import estimate_latency
 from edgec.data.samples import SampleSet
 from edgec.diagnostics import Note, Severity
 from edgec.driver.accuracy import AccuracyFigures, measure_accuracy
@@ -38,7 +39,7 @@ from edgec.ops import OP_DEFS
 from edgec.passes.base import Pass, PassContext
 from edgec.passes.canonicalize.fix_batch import FixBatch
 from edgec.passes.manager import PassRecord, run_passes
-from edgec.quant import QuantOptions, quantize_module
+from edgec.quant import QuantOptions, carries_all_ranges, quantize_module
 from edgec.quant.stored import is_quantized
 from edgec.report.model import BudgetLine
 from edgec.target.constraints import check_legality
@@ -113,15 +114,11 @@ class _Compilation:
         pipeline = self.pipeline
         module = self.source.module
         quantized_source = is_quantized(module)
-        schemes = [AS_STORED]
-        if not quantized_source:
-            schemes = candidate_schemes(
-                options.scheme, device.target, options.budget, calibrated=options.calibration is not None
-            )
         original = self._original(module) if quantized_source else None
         options.progress("running passes", None)
         before = Snapshot.of(module)
         records = run_passes(module, pipeline.before, self.context, after_each=self._after_each)
+        schemes = [AS_STORED] if quantized_source else self._schemes(module)
         float_module = clone_module(module)
         samples = self._samples(options.calibration, module)
         if self.source.format == "tflite" and not quantized_source:
@@ -133,6 +130,11 @@ class _Compilation:
             pruned=pruned is not None and pruned.result is not None, check=options.check, progress=options.progress,
         )  # fmt: skip
         return self._result(candidate, pruned, verification, before, samples, float_module)
+
+    def _schemes(self, module: Module) -> list[str]:
+        target = self.device.target
+        ranges_known = self.options.calibration is not None or carries_all_ranges(module, target)
+        return candidate_schemes(self.options.scheme, target, self.options.budget, calibrated=ranges_known)
 
     def _original(self, module: Module) -> Original | None:
         self.options.progress("trying the source", None)
@@ -155,11 +157,12 @@ class _Compilation:
         self.options.progress("pricing", None)
         scheme = AS_STORED if is_quantized(module) else "fp32"
         costs = cost_figures(module, artifact, self.device, self.options.kernel_library)
-        candidate = _Candidate(scheme, module, artifact, records, self._refused(module), costs, None, None)
+        refused = self._refused(module, None if scheme == AS_STORED else scheme)
+        candidate = _Candidate(scheme, module, artifact, records, refused, costs, None, None)
         return self._result(candidate, None, Verification.none("edgec fit compares nothing"), None, None, module)
 
-    def _refused(self, module: Module) -> list[Note]:
-        found = check_legality(module, self.device.target)
+    def _refused(self, module: Module, scheme: str | None) -> list[Note]:
+        found = check_legality(module, self.device.target, scheme)
         return [Note(Severity.WARNING, r.op.describe() if r.op else "borders", r.message) for r in found]
 
     def _best(
@@ -172,6 +175,8 @@ class _Compilation:
         for scheme in schemes:
             work = clone_module(module)
             pruned = prune(work, self.options, self.device.target, partial(self._holds, scheme, samples))
+            if pruned is not None:
+                pruned = replace(pruned, latency_ms=(self._latency_ms(module, scheme), self._latency_ms(work, scheme)))
             candidate = self._finish(work, scheme, float_module, samples, records)
             found = rank[verdict_of(self._lines(candidate))]
             if best is None or found < best[0] or found == best[0] == 2:
@@ -180,6 +185,11 @@ class _Compilation:
                 break
         assert best is not None
         return best[1], best[2]
+
+    def _latency_ms(self, module: Module, scheme: str) -> float | None:
+        """Latency of a float module as it would be under a scheme, in milliseconds."""
+        dtype = self.device.target.compute_dtype.get(scheme)  # type: ignore[call-overload]
+        return estimate_latency(module, self.device, self.options.kernel_library, dtype=dtype).total.value
 
     def _holds(self, scheme: str, samples: SampleSet | None, module: Module) -> bool:
         """Whether the budget, accuracy left aside, holds for a pruned float module, roughly quantized."""

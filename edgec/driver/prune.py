@@ -21,12 +21,16 @@ Holds = Callable[[Module], bool]
 
 @dataclass(frozen=True)
 class Pruned:
-    """What pruning did; `result` is None where nothing was removed, and `note` says why."""
+    """What pruning did; `result` is None where nothing was removed, and `note` says why.
+
+    `latency_ms` is estimated before and after, both at the compute dtype of the scheme.
+    """
 
     request: str
     result: PruningResult | None
     before: Snapshot
     note: str = ""
+    latency_ms: tuple[float | None, float | None] = (None, None)
 
 
 def prune(module: Module, options: CompileOptions, target: Target, holds: Holds) -> Pruned | None:

@@ -152,11 +152,9 @@ def _memory(parts: ReportParts) -> rm.Memory:
 
 
 def _latency(costs: CostFigures) -> rm.Latency:
-    total, measured = costs.latency.total, costs.measured
+    total = costs.latency.total
     return rm.Latency(
         ms=total.value, low_ms=total.low, high_ms=total.high, evidence=total.evidence.value, basis=total.basis,
-        measured_here_ms=measured.median_ms if measured else None,
-        measured_here_runs=measured.runs if measured else None,
     )  # fmt: skip
 
 
@@ -202,6 +200,8 @@ def _compression(parts: ReportParts) -> rm.Compression | None:
         bytes_after=len(parts.artifact),
         parameters_before=before.parameters,
         parameters_after=after.parameters,
+        latency_ms_before=pruned.latency_ms[0] if pruned else None,
+        latency_ms_after=pruned.latency_ms[1] if pruned else None,
         groups=_groups(pruned),
     )
 

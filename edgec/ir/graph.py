@@ -17,6 +17,8 @@ from edgec.diagnostics import Note
 from edgec.ir.dtype import DType
 from edgec.ir.types import QuantParams, TensorType
 
+SHOWN_NAME = 96  # characters of a name in a message
+
 
 class Value:
     """One tensor: a graph input, a constant, or the result of an op.
@@ -214,8 +216,8 @@ class Op:
 
     def describe(self) -> str:
         """How messages name the op: opcode, name and where it came from."""
-        where = f" ({self.source})" if self.source and self.source != self.name else ""
-        return f"{self.opcode} '{self.name}'{where}"
+        where = f" ({_shown(self.source)})" if self.source and self.name not in self.source else ""
+        return f"{self.opcode} '{_shown(self.name)}'{where}"
 
     def __repr__(self) -> str:
         return f"<Op {self.describe()}>"
@@ -423,6 +425,11 @@ class Graph:
 
     def __repr__(self) -> str:
         return f"<Graph {self.name}: {self._count} ops>"
+
+
+def _shown(name: str) -> str:
+    """A name for a message: converters join the names of all fused ops, hundreds of characters long."""
+    return name if len(name) <= SHOWN_NAME else f"{name[: SHOWN_NAME // 2]}…{name[-SHOWN_NAME // 2 :]}"
 
 
 def _still_in(op: Op | None, graph: Graph) -> Op | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgec.errors import QuantizationError
 from edgec.ir.graph import Module, Value
+from edgec.ir.types import QuantParams
 from edgec.quant.algorithms.bias_correction import correctable, weight_error_shifts
 from edgec.quant.apply import apply_plan
 from edgec.quant.calibrate import Progress, Ranges, calibrate
@@ -80,7 +81,7 @@ def _quantize_statically(
     wide = widened(module)
     given = absorb_qdq(wide.module)
     shape = layout(wide.module, target, scheme)
-    unknown = [value for value in shape.sources if not any(v in given for v in shape.group_of(value))]
+    unknown = _unknown_ranges(shape, given)
     if unknown and feeds is None:
         raise QuantizationError(
             f"quantizing '{module.name}' to {scheme}: int8 activations need ranges measured on real samples, and there "
@@ -101,6 +102,19 @@ def _quantize_statically(
     if inputs:
         plan = replace(plan, bias_shifts=weight_error_shifts(plan, found.means))
     return QuantResult(apply_plan(wide.module, plan).module, plan, plan.notes)
+
+
+def carries_all_ranges(module: Module, target: Target, scheme: Scheme = "w8a8") -> bool:
+    """True where QDQ pairs in a float module give every range that quantizing it needs: no samples are wanted then."""
+    if not any(op.opcode == "quantize" for op in module.main.ops):
+        return False
+    wide = widened(module)
+    given = absorb_qdq(wide.module)
+    return not _unknown_ranges(layout(wide.module, target, scheme), given)
+
+
+def _unknown_ranges(shape: Layout, given: Mapping[Value, QuantParams]) -> list[Value]:
+    return [value for value in shape.sources if not any(v in given for v in shape.group_of(value))]
 
 
 def _weighted_inputs(shape: Layout) -> list[Value]:

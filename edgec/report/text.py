@@ -283,7 +283,7 @@ def _print_layers(report: Report, console: "Console") -> None:
     for layer, share in costly:
         latency, live = ms_text(layer.latency_ms), bytes_text(layer.live_bytes)
         cells = (
-            shortened(layer.name, 26),
+            shortened(layer.name, 20),
             shortened(layer.op, 18),
             count_text(layer.macs),
             latency,

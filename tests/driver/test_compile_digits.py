@@ -152,6 +152,8 @@ def test_pruning_by_a_ratio_removes_work_for_real(float_result: CompileResult) -
     assert after.compression.macs_after < before.compression.macs_after  # type: ignore[union-attr, operator]
     assert after.artifact.bytes < before.artifact.bytes
     assert after.latency.ms < before.latency.ms  # type: ignore[operator]
+    assert after.compression.latency_ms_before == pytest.approx(before.latency.ms)
+    assert after.compression.latency_ms_after == pytest.approx(after.latency.ms)
 
 
 @pytest.mark.mcu
