@@ -12,7 +12,12 @@ from edgec.errors import ImportFailure, ProfileError
 if TYPE_CHECKING:
     from edgec.target.budget import Budget
 
-Model = Annotated[Path, typer.Argument(help="The model: .onnx or .tflite.", show_default=False)]
+Model = Annotated[
+    Path,
+    typer.Argument(
+        help="The model: .onnx, .tflite or .pt2, or package.module:function of PyTorch code.", show_default=False
+    ),
+]
 DeviceName = Annotated[
     str,
     typer.Option(

@@ -56,10 +56,13 @@ class Fidelity:
         return self._product / math.sqrt(self._signal) / math.sqrt(self._other)
 
     def relative_max_error(self) -> float:
-        """The largest error over the reference's range (max - min); inf where only that range is zero."""
+        """The largest error over the reference's range (max - min), or its magnitude where it is the same everywhere.
+
+        inf where the reference is zero throughout and the other is not.
+        """
         if self.max_abs_error == 0:
             return 0.0
-        span = self.reference_max - self.reference_min
+        span = self.reference_max - self.reference_min or abs(self.reference_max)
         return self.max_abs_error / span if span > 0 else math.inf
 
 

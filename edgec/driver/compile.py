@@ -30,7 +30,7 @@ from edgec.driver.scheme_choice import STATIC, candidate_schemes
 from edgec.driver.snapshot import Snapshot
 from edgec.driver.source import SourceModel, load_source
 from edgec.driver.verification import Verification, verify_artifact
-from edgec.errors import PassError, ProfileError, QuantizationError
+from edgec.errors import LoweringError, PassError, ProfileError, QuantizationError, RuntimeFailure
 from edgec.ir.clone import clone_module
 from edgec.ir.graph import Module
 from edgec.ir.printer import print_module
@@ -38,6 +38,7 @@ from edgec.memory.tflm_metadata import METADATA_NAME
 from edgec.ops import OP_DEFS
 from edgec.passes.base import Pass, PassContext
 from edgec.passes.canonicalize.fix_batch import FixBatch
+from edgec.passes.legalize.legalize import refusal_text
 from edgec.passes.manager import PassRecord, run_passes
 from edgec.quant import QuantOptions, carries_all_ranges, quantize_module
 from edgec.quant.stored import is_quantized
@@ -50,8 +51,11 @@ AS_STORED = "as stored"
 FEW_SAMPLES = 4
 
 
-def compile_model(model: str | Path, options: CompileOptions) -> CompileResult:
-    """Compile a model file for one device; writes nothing (see `CompileResult.write`).
+def compile_model(model: object, options: CompileOptions) -> CompileResult:
+    """Compile a model for one device; writes nothing (see `CompileResult.write`).
+
+    `model` is a file's path, `package.module:function` of PyTorch code, or a `torch.nn.Module` with
+    `options.example_inputs`.
 
     Raises:
         EdgecError: the model, the device, the data or an option is at fault; one sentence says how.
@@ -59,7 +63,7 @@ def compile_model(model: str | Path, options: CompileOptions) -> CompileResult:
     return _Compilation(model, options).run()
 
 
-def fit_model(model: str | Path, options: CompileOptions) -> CompileResult:
+def fit_model(model: object, options: CompileOptions) -> CompileResult:
     """What a model costs on a device as it is: no pass changes a `.tflite`, and nothing is pruned or quantized.
 
     Raises:
@@ -84,13 +88,14 @@ class _Candidate:
 
 @dataclass
 class _Compilation:
-    model: str | Path
+    model: object
     options: CompileOptions
     listing: list[str] = field(default_factory=list)
 
     @cached_property
     def device(self) -> Device:
-        return load_device(self.options.device)
+        device = self.options.device
+        return device if isinstance(device, Device) else load_device(device)
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -104,7 +109,7 @@ class _Compilation:
     @cached_property
     def source(self) -> SourceModel:
         self.options.progress("reading the model", None)
-        return load_source(self.model, self.options.shapes)
+        return load_source(self.model, self.options.shapes, self.options.example_inputs)
 
     def run(self) -> CompileResult:
         device, options = self.device, self.options
@@ -160,10 +165,6 @@ class _Compilation:
         refused = self._refused(module, None if scheme == AS_STORED else scheme)
         candidate = _Candidate(scheme, module, artifact, records, refused, costs, None, None)
         return self._result(candidate, None, Verification.none("edgec fit compares nothing"), None, None, module)
-
-    def _refused(self, module: Module, scheme: str | None) -> list[Note]:
-        found = check_legality(module, self.device.target, scheme)
-        return [Note(Severity.WARNING, r.op.describe() if r.op else "borders", r.message) for r in found]
 
     def _best(
         self, module: Module, float_module: Module, schemes: list[str], samples: SampleSet | None,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgec.target.budget import Budget
 
 if TYPE_CHECKING:
     from edgec.ir.graph import Module
     from edgec.report.model import Report
+    from edgec.target.device import Device
 
 Progress = Callable[[str, float | None], None]
 """Called with the stage's name and, where it is known, the share of it that is done (0..1)."""
@@ -27,13 +28,14 @@ def no_progress(stage: str, share: float | None = None) -> None:
 class CompileOptions:
     """What to compile for, and how.
 
-    `device` is a name or a path to a profile. `scheme` is `auto` or one of the target's schemes. `prune` is None, a
+    `device` is a name, a path to a profile, or a loaded profile. `scheme` is `auto` or one of the target's schemes. `prune` is None, a
     ratio between 0 and 1, or `auto` (as much as the budget needs). `calibration` and `eval` are manifests, arrays or
     folders of images. `shapes` fixes the shapes of inputs by name. `check` compares the float model with the source's
-    own runtime.
+    own runtime. `example_inputs` go with a `torch.nn.Module` as the model: one tensor, a tuple of them, or a mapping by
+    argument name.
     """
 
-    device: str | Path
+    device: str | Path | Device
     budget: Budget = field(default_factory=Budget)
     scheme: str = AUTO
     calibration: str | Path | None = None
@@ -44,6 +46,7 @@ class CompileOptions:
     prune_importance: str = "l1"
     keep_nchw: bool = False
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    example_inputs: Any = None
     check: bool = True
     explain: bool = False
     print_after: str | None = None

@@ -7,7 +7,7 @@ import pytest
 
 from edgec.compress.dead_channels import EliminateDeadChannels
 from edgec.driver import CompileOptions, compile_model, fit_model
-from edgec.errors import RuntimeFailure
+from edgec.errors import LoweringError, RuntimeFailure
 from edgec.ir.graph import Module
 from edgec.passes.base import PassContext, PassResult
 
@@ -107,3 +107,12 @@ def test_departures_of_the_size_of_rounding_pass(shared_data: Path) -> None:
     check = compile_model(model, CompileOptions(device="rpi4", scheme="fp32")).report.checks.float_vs_source
     assert check is not None
     assert check.passed
+
+
+def test_fit_names_what_the_target_refuses_where_the_runtime_will_not_load_it(shared_data: Path) -> None:
+    model = shared_data / "models" / "coral" / "mobilenet_v1_0.25_128_quant.tflite"
+    with pytest.raises(LoweringError) as caught:
+        fit_model(model, CompileOptions(device="stm32l4r5"))
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "Lowering the model for target mcu-int8: 30 ops cannot run there:"
+    assert lines[1].endswith("TFLM's arithmetic kernels refuse the old unsigned scheme; convert the model to int8")

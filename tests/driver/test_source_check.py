@@ -8,8 +8,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgec.driver import CompileOptions, compile_model
+from edgec.driver.checks import compare_runs
 from edgec.driver.runner import outputs_in_source_layout
 from edgec.errors import TranslationFault
+from edgec.target.load import load_device
 
 
 def _model(path: Path, dtype: int) -> Path:
@@ -44,3 +46,15 @@ def test_a_wrong_translation_is_a_failure(tmp_path: Path, monkeypatch: pytest.Mo
     message = str(caught.value)
     assert message.startswith("Checking the translation of 'net.onnx': output 'y' departs from onnxruntime ")
     assert message.endswith("please report it (--no-check compiles all the same).")
+
+
+@pytest.mark.parametrize(("value", "off", "passed"), [(0.46, 1e-5, True), (0.46, 1e-2, False), (0.0, 1e-7, True)])
+def test_a_constant_output_is_held_against_its_magnitude(value: float, off: float, passed: bool) -> None:
+    reference, actual = [np.full((1, 4), value, np.float32)], [np.full((1, 4), value + off, np.float32)]
+    check = compare_runs(lambda _: reference, lambda _: actual, [{}], ["y"], name="reference", tolerance=1e-3)
+    assert check.passed is passed
+
+
+def test_a_loaded_profile_is_a_device(tmp_path: Path) -> None:
+    options = CompileOptions(device=load_device("rpi4"), scheme="fp32")
+    assert compile_model(_model(tmp_path / "net.onnx", TensorProto.FLOAT), options).report.device.name == "rpi4"
