@@ -161,9 +161,15 @@ class _Compilation:
             try_out(artifact, self.device.target)
         self.options.progress("pricing", None)
         scheme = AS_STORED if is_quantized(module) else "fp32"
-        costs = cost_figures(module, artifact, self.device, self.options.kernel_library)
-        refused = self._refused(module, None if scheme == AS_STORED else scheme)
-        candidate = _Candidate(scheme, module, artifact, records, refused, costs, None, None)
+        refusals = check_legality(module, self.device.target, None if scheme == AS_STORED else scheme)
+        try:
+            costs = cost_figures(module, artifact, self.device, self.options.kernel_library)
+        except RuntimeFailure as error:
+            if not refusals:
+                raise
+            raise LoweringError(refusal_text(refusals, self.device.target)) from error
+        notes = [Note(Severity.WARNING, r.op.describe() if r.op else "borders", r.message) for r in refusals]
+        candidate = _Candidate(scheme, module, artifact, records, notes, costs, None, None)
         return self._result(candidate, None, Verification.none("edgec fit compares nothing"), None, None, module)
 
     def _best(

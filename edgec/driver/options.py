@@ -28,11 +28,11 @@ def no_progress(stage: str, share: float | None = None) -> None:
 class CompileOptions:
     """What to compile for, and how.
 
-    `device` is a name, a path to a profile, or a loaded profile. `scheme` is `auto` or one of the target's schemes. `prune` is None, a
-    ratio between 0 and 1, or `auto` (as much as the budget needs). `calibration` and `eval` are manifests, arrays or
-    folders of images. `shapes` fixes the shapes of inputs by name. `check` compares the float model with the source's
-    own runtime. `example_inputs` go with a `torch.nn.Module` as the model: one tensor, a tuple of them, or a mapping by
-    argument name.
+    `device` is a name, a path to a profile, or a loaded profile. `scheme` is `auto` or one of the target's schemes.
+    `prune` is None, a ratio between 0 and 1, or `auto` (as much as the budget needs). `calibration` and `eval` are
+    manifests, arrays or folders of images. `shapes` fixes the shapes of inputs by name. `check` compares the float
+    model with the source's own runtime. `example_inputs` go with a `torch.nn.Module` as the model: one tensor, a tuple
+    of them, or a mapping by argument name.
     """
 
     device: str | Path | Device

@@ -23,6 +23,8 @@ from edgec.passes.manager import PassRecord
 from edgec.report import model as rm
 from edgec.target.device import Device
 
+POOR_SQNR_DB = 10.0  # noise of a third of the signal's amplitude
+
 
 @dataclass(frozen=True)
 class ReportParts:
@@ -249,4 +251,11 @@ def _diagnostics(parts: ReportParts) -> list[rm.Diagnostic]:
         notes.append(rm.Diagnostic(severity="note", op="prune_channels", message=parts.pruned.note))
     if parts.costs.missing:
         notes.append(rm.Diagnostic(severity="warning", message=parts.costs.missing))
+    check = parts.verification.artifact_vs_float
+    if check is not None and check.sqnr_db is not None and check.sqnr_db < POOR_SQNR_DB and parts.accuracy is None:
+        message = (
+            f"the artifact departs far from the float model (SQNR {check.sqnr_db:.1f} dB); "
+            "measure its accuracy on labelled samples with --eval before it is used"
+        )
+        notes.append(rm.Diagnostic(severity="warning", op="accuracy", message=message))
     return notes

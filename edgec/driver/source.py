@@ -135,7 +135,9 @@ def _load_network(network: Any, shapes: Shapes | None, example_inputs: object) -
 
 def _refuse_shapes(name: str, shapes: Shapes | None) -> None:
     if shapes:
-        raise ImportFailure(f"Reading '{name}': --shape is for model files; a network takes its example inputs' shapes.")
+        raise ImportFailure(
+            f"Reading '{name}': --shape is for model files; a network takes its example inputs' shapes."
+        )
 
 
 def _from_torch(path: Path, imported: TorchImport) -> SourceModel:

@@ -169,3 +169,12 @@ def test_pruning_auto_removes_just_what_the_budget_needs(mcu_result: CompileResu
     assert report.compression is not None
     assert report.compression.prune == "auto"
     assert report.compression.pruned_channels > 0
+
+
+def test_an_artifact_far_from_its_float_model_is_warned_of() -> None:
+    report = compile_model(DIGITS, CompileOptions(device="rpi4", scheme="fp32", prune=0.7)).report
+    check = report.checks.artifact_vs_float
+    assert check is not None
+    assert check.sqnr_db is not None
+    assert check.sqnr_db < 10
+    assert [d.op for d in report.diagnostics if d.severity == "warning"] == ["accuracy"]
