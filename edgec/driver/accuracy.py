@@ -46,7 +46,7 @@ def measure_accuracy(
 
     runtime = target if quantized_source else litert_target(target)
     reference = ArtifactRunner(serialize(float_module), float_module, runtime)
-    runs = [reference.run, ArtifactRunner(artifact, module, target).run]
+    runs = [reference.run_fresh, ArtifactRunner(artifact, module, target).run_fresh]
     ours, theirs = evaluate_metrics(runs, samples, on_sample=on_sample)
     drop = Estimate.exact(accuracy_drop(ours, theirs), Evidence.EXECUTED, f"{samples.metric} on {total} samples")
     return AccuracyFigures(str(samples.metric), ours.value, theirs.value, drop, total, samples.origin)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edgec.ir.graph import Module
+from edgec.ir.graph import Graph, Module
 from edgec.runtime.litert import LiteRTSession
 from edgec.runtime.tensor_info import TensorInfo
 from edgec.runtime.tflm import TFLMSession
@@ -28,10 +28,17 @@ class ArtifactRunner:
     ) -> None:
         self.names = [value.name for value in module.main.inputs]
         self.session = open_session(artifact, target, xnnpack=xnnpack, threads=threads)
+        self.has_state = any(_holds_state(graph) for graph in module.graphs)
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Real-valued outputs in order."""
         return [dequantized(a, info) for a, info in zip(self.run_raw(feeds), self.session.output_details)]
+
+    def run_fresh(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Real-valued outputs of a run that starts from the initial state: samples of a set follow none another."""
+        if self.has_state:
+            self.session.reset_variables()
+        return self.run(feeds)
 
     def run_raw(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Outputs as the artifact stores them."""
@@ -40,6 +47,12 @@ class ArtifactRunner:
     def inputs(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The feeds as the artifact stores them, in order."""
         return [quantized(feeds[name], info) for name, info in zip(self.names, self.session.input_details)]
+
+
+def _holds_state(graph: Graph) -> bool:
+    return any(
+        op.opcode == "var_handle" or any(v is not None and v.is_variable for v in op.operands) for op in graph.ops
+    )
 
 
 def open_session(artifact: bytes, target: Target, *, xnnpack: bool = True, threads: int = 1) -> Session:
