@@ -12,13 +12,18 @@ from edgec.cli.parameters import (
     BudgetFile,
     BudgetText,
     DeviceName,
+    FrontEnd,
+    GraphInputs,
+    GraphOutputs,
     Json,
     KeepNchw,
     KernelLibrary,
     Model,
+    Python,
     Shapes,
     Strict,
     read_budget,
+    read_names,
     read_shapes,
 )  # fmt: skip
 
@@ -58,6 +63,14 @@ def compile_command(
     ] = None,
     prune_importance: Annotated[str, typer.Option(help="Rank channels by l1 or l2.")] = "l1",
     shape: Shapes = None,
+    frontend: FrontEnd = None,
+    python: Python = None,
+    inputs: GraphInputs = None,
+    outputs: GraphOutputs = None,
+    cross_check: Annotated[
+        str | None,
+        typer.Option(help="Compare with another translation of the same file: onnx2tf.", metavar="NAME"),
+    ] = None,
     keep_nchw: KeepNchw = False,
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Compare with the source model's own runtime.")
@@ -79,8 +92,9 @@ def compile_command(
         options = CompileOptions(
             device=device, budget=limits, scheme=scheme, calibration=calibration, calibration_limit=calibration_limit,
             calibration_method=calibration_method, eval=evaluation, prune=prune, prune_importance=prune_importance,
-            shapes=read_shapes(shape), keep_nchw=keep_nchw, check=check, kernel_library=kernel_library,
-            explain=explain, print_after=print_after, progress=progress,
+            shapes=read_shapes(shape), frontend=frontend, python=python, inputs=read_names(inputs),
+            outputs=read_names(outputs), cross_check=cross_check, keep_nchw=keep_nchw, check=check,
+            kernel_library=kernel_library, explain=explain, print_after=print_after, progress=progress,
         )  # fmt: skip
         result = compile_model(model, options)
         result.write(output)

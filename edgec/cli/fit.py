@@ -12,13 +12,18 @@ from edgec.cli.parameters import (
     BudgetFile,
     BudgetText,
     DeviceName,
+    FrontEnd,
+    GraphInputs,
+    GraphOutputs,
     Json,
     KeepNchw,
     KernelLibrary,
     Model,
+    Python,
     Shapes,
     Strict,
     read_budget,
+    read_names,
     read_shapes,
 )  # fmt: skip
 
@@ -38,6 +43,10 @@ def fit_command(
     budget: BudgetText = None,
     budget_file: BudgetFile = None,
     shape: Shapes = None,
+    frontend: FrontEnd = None,
+    python: Python = None,
+    inputs: GraphInputs = None,
+    outputs: GraphOutputs = None,
     keep_nchw: KeepNchw = False,
     kernel_library: KernelLibrary = None,
     strict: Strict = False,
@@ -53,7 +62,8 @@ def fit_command(
     limits = read_budget(budget, budget_file)
     with shown_progress(quiet=json) as progress:
         options = CompileOptions(
-            device=device, budget=limits, shapes=read_shapes(shape), keep_nchw=keep_nchw,
+            device=device, budget=limits, shapes=read_shapes(shape), frontend=frontend, python=python,
+            inputs=read_names(inputs), outputs=read_names(outputs), keep_nchw=keep_nchw,
             kernel_library=kernel_library, progress=progress,
         )  # fmt: skip
         result = fit_model(model, options)

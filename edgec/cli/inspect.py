@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgec.cli.parameters import Model, Shapes, read_shapes
+from edgec.cli.parameters import (
+    FrontEnd,
+    GraphInputs,
+    GraphOutputs,
+    Model,
+    Python,
+    Shapes,
+    read_names,
+    read_shapes,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from edgec.ir.graph import Module
@@ -24,12 +33,17 @@ def inspect_command(
     model: Model,
     ir: Annotated[bool, typer.Option("--ir", help="Print the whole text form, constants included.")] = False,
     shape: Shapes = None,
+    frontend: FrontEnd = None,
+    python: Python = None,
+    inputs: GraphInputs = None,
+    outputs: GraphOutputs = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
 ) -> None:
     """Show a model's graphs, ops, layers and sizes as the front end reads them; no pass runs."""
-    from edgec.driver.source import load_source
+    from edgec.driver.source import ReadOptions, load_source
 
-    source = load_source(model, read_shapes(shape))
+    options = ReadOptions(frontend, python, read_names(inputs), read_names(outputs))
+    source = load_source(model, read_shapes(shape), options=options)
     if ir:
         from edgec.ir.printer import print_module
         from edgec.ops import OP_DEFS

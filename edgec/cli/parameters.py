@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 Model = Annotated[
     Path,
     typer.Argument(
-        help="The model: .onnx, .tflite or .pt2, or package.module:function of PyTorch code.", show_default=False
+        help="The model: .onnx, .tflite, .pt2, .keras, .h5, a SavedModel folder or a frozen .pb, or "
+        "package.module:function of PyTorch code.",
+        show_default=False,
     ),
 ]
 DeviceName = Annotated[
@@ -32,6 +34,17 @@ BudgetFile = Annotated[Path | None, typer.Option("--budget-file", help="The limi
 Shapes = Annotated[
     list[str] | None, typer.Option("--shape", help="Fix an input's shape: NAME=1,3,224,224 (as in the source).")
 ]
+Python = Annotated[
+    str | None,
+    typer.Option("--python", help="The Python that has TensorFlow or onnx2tf; this one by default.", metavar="PATH"),
+]
+FrontEnd = Annotated[
+    str | None, typer.Option("--frontend", help="Have an .onnx translated by onnx2tf instead of edgec.", metavar="NAME")
+]
+GraphInputs = Annotated[
+    str | None, typer.Option("--inputs", help="Cut a frozen .pb at these tensors: NAME,NAME (with --outputs).")
+]
+GraphOutputs = Annotated[str | None, typer.Option("--outputs", help="The tensors of a frozen .pb that are computed.")]
 KeepNchw = Annotated[bool, typer.Option("--keep-nchw", help="Keep channels-first inputs and outputs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON to standard output and nothing else.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 also where a budget line is uncertain or unknown.")]
@@ -50,6 +63,11 @@ def read_budget(text: str | None, file: Path | None) -> Budget:
     if file is not None:
         return load_budget(file)
     return Budget() if text is None else parse_budget(text)
+
+
+def read_names(text: str | None) -> tuple[str, ...]:
+    """Tensor names between commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def read_shapes(texts: list[str] | None) -> dict[str, tuple[int, ...]]:

@@ -66,9 +66,12 @@ def analyse_coupling(graph: Graph) -> Coupling:
 def _solved(space: ChannelSpace) -> Coupling:
     root = components(space.count, space.pairs)
     frozen: dict[int, str] = {}
+    is_frozen = np.zeros(space.count, bool)
     for labels, reason in space.freezes:
-        for label in np.unique(root[labels]).tolist():
-            frozen.setdefault(label, reason)
+        new = root[labels]
+        new = np.unique(new[~is_frozen[new]])  # the first reason stands
+        is_frozen[new] = True
+        frozen.update(dict.fromkeys(new.tolist(), reason))
     reads = tuple(
         Read(r.op, r.operand, r.weight, r.bias, r.in_axis, r.out_axis, root[r.labels], r.positions) for r in space.reads
     )

@@ -17,6 +17,7 @@ from edgec.data.samples import SampleSet
 from edgec.diagnostics import Note, Severity
 from edgec.driver.accuracy import AccuracyFigures, measure_accuracy
 from edgec.driver.budget_lines import budget_lines, verdict_of
+from edgec.driver.cross_check import check_request, cross_check
 from edgec.driver.feeds import check_feeds, open_samples
 from edgec.driver.figures import CostFigures, cost_figures
 from edgec.driver.memory_figures import embed_plan, plan_module
@@ -28,7 +29,7 @@ from edgec.driver.report_builder import ReportParts, build_report
 from edgec.driver.runner import litert_target
 from edgec.driver.scheme_choice import STATIC, candidate_schemes
 from edgec.driver.snapshot import Snapshot
-from edgec.driver.source import SourceModel, load_source
+from edgec.driver.source import ReadOptions, SourceModel, load_source
 from edgec.driver.verification import Verification, verify_artifact
 from edgec.errors import LoweringError, PassError, ProfileError, QuantizationError, RuntimeFailure
 from edgec.ir.clone import clone_module
@@ -109,7 +110,9 @@ class _Compilation:
     @cached_property
     def source(self) -> SourceModel:
         self.options.progress("reading the model", None)
-        return load_source(self.model, self.options.shapes, self.options.example_inputs)
+        o = self.options
+        reading = ReadOptions(o.frontend, o.python, o.inputs, o.outputs)
+        return load_source(self.model, o.shapes, o.example_inputs, reading)
 
     def run(self) -> CompileResult:
         device, options = self.device, self.options
@@ -118,6 +121,8 @@ class _Compilation:
         self._quant_options()  # a misspelt method is refused before any work
         pipeline = self.pipeline
         module = self.source.module
+        if options.cross_check is not None:
+            check_request(self.source, options.cross_check, options.frontend, options.python)
         quantized_source = is_quantized(module)
         original = self._original(module) if quantized_source else None
         options.progress("running passes", None)
@@ -134,6 +139,13 @@ class _Compilation:
             check_feeds(float_module, samples), quantized_source=quantized_source, original=original,
             pruned=pruned is not None and pruned.result is not None, check=options.check, progress=options.progress,
         )  # fmt: skip
+        if options.cross_check is not None:
+            options.progress("cross-checking", None)
+            found, notes = cross_check(
+                self.source, float_module, device.target, check_feeds(float_module, samples), options.python,
+                options.shapes,
+            )  # fmt: skip
+            verification = replace(verification, cross_check=found, notes=[*verification.notes, *notes])
         return self._result(candidate, pruned, verification, before, samples, float_module)
 
     def _schemes(self, module: Module) -> list[str]:

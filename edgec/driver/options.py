@@ -32,7 +32,9 @@ class CompileOptions:
     `prune` is None, a ratio between 0 and 1, or `auto` (as much as the budget needs). `calibration` and `eval` are
     manifests, arrays or folders of images. `shapes` fixes the shapes of inputs by name. `check` compares the float
     model with the source's own runtime. `example_inputs` go with a `torch.nn.Module` as the model: one tensor, a tuple
-    of them, or a mapping by argument name.
+    of them, or a mapping by argument name. `frontend` is None or `onnx2tf`; `python` is the interpreter for TensorFlow
+    and onnx2tf, None for this one; `inputs` and `outputs` cut a frozen TensorFlow graph. `cross_check` is None or
+    `onnx2tf`, whose translation is then compared with ours.
     """
 
     device: str | Path | Device
@@ -47,6 +49,11 @@ class CompileOptions:
     keep_nchw: bool = False
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     example_inputs: Any = None
+    frontend: str | None = None
+    python: str | None = None
+    inputs: Sequence[str] = ()
+    outputs: Sequence[str] = ()
+    cross_check: str | None = None
     check: bool = True
     explain: bool = False
     print_after: str | None = None

@@ -172,7 +172,7 @@ def _checks(v: Verification) -> rm.Checks:
     return rm.Checks(
         float_vs_source=v.float_vs_source, artifact_vs_float=v.artifact_vs_float, bit_exact_runs=v.bit_exact_runs,
         bit_exact_of=v.bit_exact_of, bit_exact_against=v.bit_exact_against, source_runtime=v.source_runtime,
-        artifact_runtime=v.artifact_runtime, notes=v.notes,
+        artifact_runtime=v.artifact_runtime, notes=v.notes, cross_check=v.cross_check,
     )  # fmt: skip
 
 

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from edgec.errors import ImportFailure
+from edgec.errors import ImportFailure, RuntimeFailure
 from edgec.ir.graph import Module
 
 if TYPE_CHECKING:
+    from edgec.frontends.tensorflow import TensorflowImport
     from edgec.frontends.torch import TorchImport
     from edgec.runtime.litert import LiteRTSession
 
 Shapes = Mapping[str, Sequence[int]]
-_LATER = {".keras": "Keras", ".h5": "Keras", ".pb": "TensorFlow"}
 _RUNS_CODE = (".pt", ".pth", ".th", ".ptl", ".pkl")  # TorchScript, pickled modules, pickled state dicts
+ONNX2TF = "onnx2tf"
+READ_FORMATS = "an .onnx, .tflite, .pt2, .keras, .h5 or frozen .pb file or a SavedModel folder"
 HASH_CHUNK = 1 << 20
 # Largest error of a translation relative to the output's range: kernels sum in other orders, and a source that
 # computes in float16 rounds on its own at every step (0.1 % seen on MLPerf Tiny's ResNet).
@@ -40,10 +42,25 @@ class SourceRuntime(Protocol):
 
 
 @dataclass(frozen=True)
+class ReadOptions:
+    """How a file of another framework is read.
+
+    `frontend` is None or `onnx2tf`; `python` the interpreter for TensorFlow or onnx2tf, None for this one; `inputs` and
+    `outputs` cut a frozen TensorFlow graph.
+    """
+
+    frontend: str | None = None
+    python: str | None = None
+    inputs: Sequence[str] = ()
+    outputs: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class SourceModel:
     """A model as it was read: `module` is translated, nothing else was done to it.
 
-    `path` is the file, or the name of a torch network that came from none; `network` is what torch runs.
+    `path` is the file, or the name of a torch network that came from none; `network` is what torch runs, `tensorflow`
+    what TensorFlow runs.
     """
 
     path: Path
@@ -52,11 +69,14 @@ class SourceModel:
     bytes: int
     module: Module
     network: TorchImport | None = None
+    tensorflow: TensorflowImport | None = None
 
     def runtime(self) -> SourceRuntime:
         """The runtime that defines what the model computes."""
         if self.network is not None:
             return _TorchRuntime(self.network)
+        if self.tensorflow is not None:
+            return _TensorflowRuntime(self.tensorflow)
         if self.format != "onnx":
             return _TfliteRuntime(self.path)
         halves = "float16" in self.module.extra.get("source_dtypes", ())
@@ -65,7 +85,9 @@ class SourceModel:
         return _OnnxRuntime(self.path, HALF_TOLERANCE if halves else FLOAT_TOLERANCE)
 
 
-def load_source(model: object, shapes: Shapes | None = None, example_inputs: object = None) -> SourceModel:
+def load_source(
+    model: object, shapes: Shapes | None = None, example_inputs: object = None, options: ReadOptions | None = None
+) -> SourceModel:
     """Read a model with the front end that its name asks for, or translate a `torch.nn.Module`.
 
     `model` is a path, `package.module:function` (see `edgec.frontends.torch.load_factory`), or a network of torch's
@@ -74,6 +96,7 @@ def load_source(model: object, shapes: Shapes | None = None, example_inputs: obj
     Raises:
         ImportFailure: there is no such file, its kind is not read, or the front end refuses it.
     """
+    options = options or ReadOptions()
     if not isinstance(model, (str, Path)):
         return _load_network(model, shapes, example_inputs)
     if example_inputs is not None:
@@ -85,10 +108,56 @@ def load_source(model: object, shapes: Shapes | None = None, example_inputs: obj
             _refuse_shapes(str(model), shapes)
             return _from_torch(Path(str(model)), load_factory(str(model)))
     path = Path(model)
+    foreign = load_foreign(path, shapes, options)
+    if foreign is not None:
+        return foreign
     if path.is_dir() or not path.exists():
-        found = "it is a folder" if path.is_dir() else "there is no such file"
-        raise ImportFailure(f"Reading '{path}': {found}; give an .onnx, .tflite or .pt2 file.")
+        found = "it is a folder without a saved_model.pb" if path.is_dir() else "there is no such file"
+        raise ImportFailure(f"Reading '{path}': {found}; give {READ_FORMATS}.")
     return _load_file(path, shapes)
+
+
+def load_foreign(path: Path, shapes: Shapes | None, options: ReadOptions) -> SourceModel | None:
+    """A model that another program translates: TensorFlow's formats, and ONNX where onnx2tf was asked for.
+
+    None for everything else; raises as `load_source`.
+    """
+    from edgec.frontends.tensorflow.importer import kind_of
+
+    kind = kind_of(path) if path.exists() else None
+    if (options.inputs or options.outputs) and path.exists() and kind != "pb":
+        raise ImportFailure(f"Reading '{path}': --inputs and --outputs are for frozen TensorFlow graphs (.pb).")
+    if options.frontend is not None:
+        return _by_front_end(path, shapes, options)
+    if kind is None:
+        return None
+    from edgec.driver.foreign import load_tensorflow
+
+    module, found = load_tensorflow(path, shapes, options.python, options.inputs, options.outputs)
+    size, digest = _size_and_sha256(path)
+    return SourceModel(path, kind, digest, size, module, tensorflow=found)
+
+
+def _by_front_end(path: Path, shapes: Shapes | None, options: ReadOptions) -> SourceModel:
+    if options.frontend != ONNX2TF:
+        raise ImportFailure(f"Reading '{path}': there is no front end '{options.frontend}' to choose; it is {ONNX2TF}.")
+    if path.suffix.lower() != ".onnx" or not path.is_file():
+        raise ImportFailure(f"Reading '{path}' with onnx2tf: it is no .onnx file, and onnx2tf reads nothing else.")
+    from edgec.driver.foreign import load_onnx2tf
+
+    module = load_onnx2tf(path, shapes, options.python)
+    return SourceModel(path, "onnx", _sha256(path), path.stat().st_size, module)
+
+
+def _size_and_sha256(path: Path) -> tuple[int, str]:
+    """Bytes and digest of a file; of a folder, those of its files' names and contents in order."""
+    if path.is_file():
+        return path.stat().st_size, _sha256(path)
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.relative_to(path).as_posix()}\0{_sha256(file)}\n".encode())
+    return sum(f.stat().st_size for f in files), digest.hexdigest()
 
 
 def _load_file(path: Path, shapes: Shapes | None) -> SourceModel:
@@ -121,8 +190,7 @@ def _not_read(path: Path, suffix: str) -> str:
             "network with torch.export as a .pt2, or name a function of yours, package.module:function, that builds it "
             "and reads its weights by torch.load(..., weights_only=True)"
         )
-    kind = f"{_LATER[suffix]} files are" if suffix in _LATER else f"files named '{suffix or path.name}' are"
-    return f"{kind} not read; export the model to ONNX or TFLite first"
+    return f"files named '{suffix or path.name}' are not read; give {READ_FORMATS}"
 
 
 def _load_network(network: Any, shapes: Shapes | None, example_inputs: object) -> SourceModel:
@@ -180,6 +248,22 @@ class _TorchRuntime:
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         return self._session.run(feeds)
+
+
+class _TensorflowRuntime:
+    """The model itself in TensorFlow, in the process that converted it."""
+
+    tolerance = FLOAT_TOLERANCE
+
+    def __init__(self, found: TensorflowImport) -> None:
+        self._found = found
+        self.name = found.runtime
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        try:
+            return self._found.run(feeds)
+        except ImportFailure as error:
+            raise RuntimeFailure(str(error)) from error
 
 
 class _TfliteRuntime:

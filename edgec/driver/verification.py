@@ -43,6 +43,7 @@ class Verification:
     source_runtime: str | None = None
     artifact_runtime: str | None = None
     notes: list[str] = field(default_factory=list)
+    cross_check: Check | None = None
 
     @classmethod
     def none(cls, why: str) -> Verification:

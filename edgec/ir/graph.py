@@ -216,7 +216,8 @@ class Op:
 
     def describe(self) -> str:
         """How messages name the op: opcode, name and where it came from."""
-        where = f" ({_shown(self.source)})" if self.source and self.name not in self.source else ""
+        says_more = self.source and not f" {self.source}".endswith(f" {self.name}")
+        where = f" ({_shown(self.source)})" if says_more else ""
         return f"{self.opcode} '{_shown(self.name)}'{where}"
 
     def __repr__(self) -> str:

@@ -253,6 +253,7 @@ class Checks(_Section):
 
     float_vs_source: Check | None = None
     artifact_vs_float: Check | None = None
+    cross_check: Check | None = Field(default=None, description="the float module with another program's translation")
     bit_exact_runs: Count | None = Field(default=None, description="runs whose outputs were byte-identical")
     bit_exact_of: Count | None = Field(default=None, description="runs compared byte for byte")
     bit_exact_against: Text | None = None

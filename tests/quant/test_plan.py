@@ -100,7 +100,7 @@ def test_microcontroller_refuses_float_ops_all_at_once(kit: Any) -> None:
         quantize_module(module, "w8a8", kit.mcu, lambda: kit.samples(module))
     assert str(caught.value) == (
         "quantizing 'net' to w8a8 for target mcu-int8, which runs int8 only: 2 of its 3 ops cannot become int8: "
-        "cos 'wave': LiteRT has no int8 kernel for it; "
+        "cos 'wave' (net.onnx: /wave): LiteRT has no int8 kernel for it; "
         "pow 'power' (net.onnx: /wave): LiteRT has no int8 kernel for it; replace them in the source model"
     )
 

@@ -96,6 +96,16 @@ def thresholded_relu(node: Node, context: Translation) -> Value:
     return context.emit("select_v2", [above, x, context.like(x, 0)])
 
 
+def shrink(node: Node, context: Translation) -> Value:
+    """Shrink: 0 within lambd of 0, else x moved toward 0 by bias."""
+    x = node.input(0)
+    limit, bias = node.float("lambd", 0.5), node.float("bias", 0.0)
+    above = context.emit("greater", [x, context.like(x, limit)])
+    below = context.emit("less", [x, context.like(x, -limit)])
+    lower = context.emit("select_v2", [below, context.add(x, context.like(x, bias)), context.like(x, 0)])
+    return context.emit("select_v2", [above, context.sub(x, context.like(x, bias)), lower])
+
+
 # -- exponential units -------------------------------------------------------------------------------------------------
 
 
@@ -239,5 +249,6 @@ TRANSLATIONS: dict[str, Translate] = {
     "Softplus": softplus,
     "Softsign": softsign,
     "Tanh": _same_name("tanh"),
+    "Shrink": shrink,
     "ThresholdedRelu": thresholded_relu,
 }

@@ -5,6 +5,7 @@ Constants keep their type until a translator reads them, so that shape arithmeti
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,7 @@ def computed_type(dtype: DType) -> DType:
 def in_float32(translate: Translate) -> Translate:
     """`translate` with its constants of float16 and float64 as float32; refuses those of bfloat16."""
 
+    @wraps(translate)
     def translate_in_float32(node: Node, context: Translation) -> Result:
         for index, value in enumerate(node.inputs):
             if value is not None and value.is_constant:

@@ -70,8 +70,8 @@ def _composed(compute: Unary, kernels: Collection[DType] = FLOAT) -> Translate:
 def power(node: Node, context: Translation) -> Value:
     """Pow; the usual constant exponents become cheaper ops, the exponent's type may differ from the base's."""
     base, exponent = node.input(0), node.input(1)
-    if base.dtype.is_integer and exponent.dtype.is_float:
-        raise Refusal(f"a base of {base.dtype.value} with exponents of {exponent.dtype.value} has no TFLite kernel")
+    if base.dtype.is_integer and exponent.dtype.is_float:  # in float32, which holds integers up to 2^24 exactly
+        return context.cast(context.emit("pow", [context.cast(base, FLOAT32), exponent]), base.dtype)
     wide = computed_in(base.dtype, WIDE)
     x = context.cast(base, wide)
     if exponent.data is not None and exponent.type.elements == 1 and exponent.type.rank <= base.type.rank:
@@ -80,8 +80,8 @@ def power(node: Node, context: Translation) -> Value:
             return context.cast(known, base.dtype)
     if wide is INT64:
         raise Refusal(f"TFLite has no kernel for it in {base.dtype.value}")
-    if wide is INT32 and (exponent.data is None or exponent.data.min(initial=0) < 0):
-        raise Refusal("an integer base needs constant exponents that are not negative")
+    if wide is INT32 and exponent.data is not None and exponent.data.min(initial=0) < 0:
+        raise Refusal("an integer base needs exponents that are not negative")
     return context.cast(context.emit("pow", [x, context.cast(exponent, wide)]), base.dtype)
 
 
@@ -248,6 +248,33 @@ def bitwise_not(node: Node, context: Translation) -> Value:
     return context.emit("bitwise_xor", [x, ones])
 
 
+def _bitwise(either: bool) -> Translate:
+    """BitwiseAnd or BitwiseOr on the single bits, which a new last axis holds."""
+
+    def translate(node: Node, context: Translation) -> Value:
+        a, b = node.input(0), node.input(1)
+        width = a.dtype.bits
+        if a.dtype not in _BITS or a.dtype is DType.UINT32:
+            raise Refusal(f"TFLite has no kernel for it in {a.dtype.value}")
+        places = context.constant(np.arange(width), INT32)
+        two = context.ints(2)
+        weights = context.constant((1 << np.arange(width)).astype(np.uint32).view(np.int32), INT32)
+
+        def bits(x: Value) -> Value:
+            wide = context.reshape(context.cast(x, INT32), [*x.shape, 1])
+            spread = context.emit("right_shift", [
+                context.emit("broadcast_to", [wide, context.ints([*x.shape, width])]),
+                context.emit("broadcast_to", [places, context.ints([*x.shape, width])]),
+            ])  # fmt: skip
+            return context.emit("floor_mod", [spread, two])
+
+        joined = context.emit("maximum", [bits(a), bits(b)]) if either else context.mul(bits(a), bits(b))
+        total = context.emit("sum", [context.mul(joined, weights), context.ints([joined.type.rank - 1])])
+        return context.cast(total, a.dtype)
+
+    return translate
+
+
 def bit_shift(node: Node, context: Translation) -> Value:
     """BitShift to the right; to the left by constants, as a product with powers of two."""
     x, shift = node.input(0), node.input(1)
@@ -307,6 +334,8 @@ TRANSLATIONS: dict[str, Translate] = {
     "IsInf": is_infinite,
     "Where": where,
     "BitwiseXor": _binary("bitwise_xor", _BITS),
+    "BitwiseAnd": _bitwise(either=False),
+    "BitwiseOr": _bitwise(either=True),
     "BitwiseNot": bitwise_not,
     "BitShift": bit_shift,
 }

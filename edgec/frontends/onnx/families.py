@@ -5,17 +5,24 @@ from __future__ import annotations
 from edgec.frontends.onnx import (
     activation,
     convolution,
+    einsum,
     elementwise,
+    fourier,
     gather,
+    grid_sample,
+    integer_products,
     linear,
     movement,
     normalization,
     pooling,
     quantize,
+    recurrent,
     reduce,
     resize,
     shape,
+    suppression,
     transposed_convolution,
+    windows,
 )
 from edgec.frontends.onnx.element_types import in_float32
 from edgec.frontends.onnx.translation import Translate
@@ -23,17 +30,24 @@ from edgec.frontends.onnx.translation import Translate
 FAMILIES = (
     activation,
     convolution,
+    einsum,
     elementwise,
+    fourier,
     gather,
+    grid_sample,
+    integer_products,
     linear,
     movement,
     normalization,
     pooling,
     quantize,
+    recurrent,
     reduce,
     resize,
     shape,
+    suppression,
     transposed_convolution,
+    windows,
 )
 
 

@@ -23,9 +23,9 @@ _TOP_K = (*WIDE, DType.INT8, DType.UINT8)
 
 
 def _indices(context: Translation, indices: Value, size: int) -> Value:
-    """Indices into an axis of `size`, counted from the front; constants as int32."""
+    """Indices into an axis of `size`, counted from the front, as int32, the type that every kernel takes."""
     if indices.data is None:
-        return _from_the_front(context, indices, context.constant(np.asarray(size, indices.dtype.numpy)))
+        return _from_the_front(context, indices, context.ints(size))
     if indices.data.size and not -size <= indices.data.min() <= indices.data.max() < size:
         raise Refusal(f"indices from {indices.data.min()} to {indices.data.max()} do not fit a size of {size}")
     return context.constant(np.where(indices.data < 0, indices.data + size, indices.data), DType.INT32)
@@ -36,9 +36,9 @@ def _from_the_front(context: Translation, indices: Value, sizes: Value) -> Value
 
     All of it runs on int32 in TFLM, too, which a select does not.
     """
-    if indices.producer is not None and indices.producer.opcode in _NEVER_NEGATIVE:
+    known, indices = indices.producer, context.cast(indices, DType.INT32)
+    if known is not None and known.opcode in _NEVER_NEGATIVE:
         return indices
-    computed_in(indices.dtype, (DType.INT32, DType.INT64))
     negative = context.emit("maximum", [indices, context.like(indices, -1)])
     negative = context.emit("minimum", [negative, context.like(indices, 0)])
     return context.sub(indices, context.mul(negative, sizes))
@@ -96,9 +96,9 @@ def gather_nd(node: Node, context: Translation) -> Value:
 
 
 def _coordinates(context: Translation, indices: Value, sizes: tuple[int, ...]) -> Value:
-    """Rows of indices into axes of `sizes`, counted from the front; constants as int32."""
+    """Rows of indices into axes of `sizes`, counted from the front, as int32."""
     if indices.data is None:
-        return _from_the_front(context, indices, context.constant(np.asarray(sizes, indices.dtype.numpy)))
+        return _from_the_front(context, indices, context.ints(list(sizes)))
     extent = np.asarray(sizes)
     if ((indices.data < -extent) | (indices.data >= extent)).any():
         raise Refusal(f"indices do not fit into {list(sizes)}")
@@ -113,21 +113,36 @@ def scatter_nd(node: Node, context: Translation) -> Value:
 
 
 def scatter_elements(node: Node, context: Translation) -> Value:
-    """ScatterElements by constant indices, as ScatterND of single elements."""
-    x, updates = node.input(0), node.input(2)
+    """ScatterElements, as ScatterND of single elements."""
+    x, given, updates = node.input(0), node.input(1), node.input(2)
     axis = normalize_axis(node.int("axis", 0), x.type.rank)
-    given = node.required_array(1)
     places = np.indices(given.shape)
-    places[axis] = given
-    rows = np.moveaxis(places, 0, -1).reshape(-1, x.type.rank)
-    indices = _coordinates(context, context.constant(rows), x.shape)
+    if given.data is not None:
+        places[axis] = given.data
+        rows = context.constant(np.moveaxis(places, 0, -1).reshape(-1, x.type.rank))
+        indices = _coordinates(context, rows, x.shape)
+    else:
+        own = _indices(context, given, x.shape[axis])
+        count = given.type.elements
+        columns = [context.constant(place.reshape(count, 1), DType.INT32) for place in places]
+        columns[axis] = context.reshape(own, [count, 1])
+        indices = columns[0] if len(columns) == 1 else context.emit("concatenation", columns, axis=1)
     return _scatter(node, context, x, indices, context.reshape(updates, [updates.type.elements]))
+
+
+_SEGMENTS = {
+    "max": ("unsorted_segment_max", "maximum"),
+    "min": ("unsorted_segment_min", "minimum"),
+    "mul": ("unsorted_segment_prod", "mul"),
+}  # fmt: skip
 
 
 def _scatter(node: Node, context: Translation, x: Value, indices: Value, updates: Value) -> Value:
     reduction = node.attribute("reduction", "none")
+    if reduction in _SEGMENTS:
+        return _scatter_segments(context, x, indices, updates, *_SEGMENTS[reduction])
     if reduction not in ("none", "add"):
-        raise Refusal(f"reduction '{reduction}' has no TFLite kernel")
+        raise Refusal(f"reduction '{reduction}' is unknown")
     shape, indices = context.ints(list(x.shape)), context.cast(indices, DType.INT32)
     wide = computed_in(x.dtype, WIDE if reduction == "add" else _SCATTER)
     scattered = context.emit("scatter_nd", [indices, context.cast(updates, wide), shape])
@@ -135,6 +150,22 @@ def _scatter(node: Node, context: Translation, x: Value, indices: Value, updates
         return context.cast(context.add(context.cast(x, wide), scattered), x.dtype)
     replaced = _replaced(context, x, indices, updates, shape)
     return context.emit("select_v2", [replaced, context.cast(scattered, x.dtype), x])
+
+
+def _scatter_segments(
+    context: Translation, x: Value, indices: Value, updates: Value, segment: str, combine: str
+) -> Value:
+    """Updates to one place are one segment; a place without any keeps the neutral element, which changes nothing."""
+    depth = indices.shape[-1]
+    inner, count = x.shape[depth:], int(np.prod(x.shape[:depth]))
+    strides = np.cumprod([1, *x.shape[1:depth][::-1]])[::-1]
+    ids = context.mul(context.cast(indices, DType.INT32), context.constant(strides.copy(), DType.INT32))
+    rows = int(np.prod(indices.shape[:-1]))
+    ids = context.reshape(context.emit("sum", [ids, context.ints([indices.type.rank - 1])]), [rows])
+    wide = computed_in(x.dtype, (DType.FLOAT32, DType.INT32))
+    flat = context.reshape(context.cast(updates, wide), [rows, *inner])
+    found = context.reshape(context.emit(segment, [flat, ids, context.ints(count)]), x.shape)
+    return context.cast(context.emit(combine, [context.cast(x, wide), found]), x.dtype)
 
 
 def _replaced(context: Translation, x: Value, indices: Value, updates: Value, shape: Value) -> Value:
@@ -153,8 +184,8 @@ def _replaced(context: Translation, x: Value, indices: Value, updates: Value, sh
 def top_k(node: Node, context: Translation) -> Result:
     """TopK along any axis, of the largest or (by negation) the smallest; indices are int64."""
     x = node.input(0)
-    count = required_ints(node, 1, "k")[0]
     axis = normalize_axis(node.int("axis", -1), x.type.rank)
+    count = required_ints(node, 1, "k")[0] if node.is_constant(1) else node.declared_shape()[axis]
     largest = node.int("largest", 1)
     dtype, wide = x.dtype, computed_in(x.dtype, _TOP_K if largest else WIDE)
     swap = list(range(x.type.rank))
@@ -173,14 +204,58 @@ def top_k(node: Node, context: Translation) -> Result:
 
 
 def cumulative_sum(node: Node, context: Translation) -> Value:
-    """CumSum along a constant axis."""
+    """CumSum along an axis."""
     x = node.input(0)
-    axis = normalize_axis(required_ints(node, 1)[0], x.type.rank)
+    if node.is_constant(1):
+        axis = context.ints(normalize_axis(required_ints(node, 1)[0], x.type.rank))
+    else:
+        axis = context.reshape(context.cast(node.input(1), DType.INT32), [])
     exclusive, reverse = bool(node.int("exclusive", 0)), bool(node.int("reverse", 0))
     return widened(
-        context, [x], WIDE,
-        lambda v: context.emit("cumsum", [v, context.ints(axis)], exclusive=exclusive, reverse=reverse),
-    )  # fmt: skip
+        context, [x], WIDE, lambda v: context.emit("cumsum", [v, axis], exclusive=exclusive, reverse=reverse)
+    )
+
+
+def compress(node: Node, context: Translation) -> Value:
+    """Compress by a condition: by constant places, or by those found at run time, as many as the model states."""
+    x, condition = node.input(0), node.input(1)
+    axis = normalize_axis(node.int("axis", 0), x.type.rank) if node.has("axis") else 0
+    if not node.has("axis"):
+        x = context.reshape(x, [x.type.elements])
+    if condition.data is not None:
+        return context.emit("gather", [x, context.constant(np.flatnonzero(condition.data), DType.INT32)], axis=axis)
+    count = node.declared_shape()[axis]
+    found = context.cast(context.emit("where", [condition]), DType.INT32)
+    return context.emit("gather", [x, context.reshape(found, [count])], axis=axis)
+
+
+def non_zero(node: Node, context: Translation) -> Value:
+    """NonZero, as many places as the model states; a row an axis."""
+    x, wanted = node.input(0), node.declared_shape()
+    kept = context.emit("not_equal", [x, context.like(x, 0)]) if x.dtype is not DType.BOOL else x
+    found = context.emit("where", [kept])
+    return context.transpose(context.reshape(found, wanted[::-1]), [1, 0])
+
+
+def tensor_scatter(node: Node, context: Translation) -> Value:
+    """TensorScatter: each batch entry's update replaces a run along an axis, from an index of its own on."""
+    cache, update = node.input(0), node.input(1)
+    rank = cache.type.rank
+    axis, circular = normalize_axis(node.int("axis", -2), rank), node.attribute("mode", "linear") == "circular"
+    batch, size, count = cache.shape[0], cache.shape[axis], update.shape[axis]
+    first = node.optional(2)
+    start = context.ints([0] * batch) if first is None else context.cast(first, DType.INT32)
+    places = context.sub(context.constant(np.arange(size)[None], DType.INT32), context.reshape(start, [batch, 1]))
+    if circular:
+        places = context.emit("floor_mod", [places, context.ints(size)])
+    limited = context.emit("maximum", [places, context.ints(0)])
+    limited = context.emit("minimum", [limited, context.ints(count - 1)])
+    written = context.emit("equal", [places, limited])
+    front = [0, axis, *(i for i in range(1, rank) if i != axis)]
+    back = [front.index(i) for i in range(rank)]
+    spread = context.emit("gather", [context.transpose(update, front), limited], axis=1, batch_dims=1)
+    mask = context.reshape(written, [batch, *(size if i == axis else 1 for i in range(1, rank))])
+    return context.emit("select_v2", [mask, context.transpose(spread, back), cache])
 
 
 TRANSLATIONS: dict[str, Translate] = {
@@ -190,6 +265,9 @@ TRANSLATIONS: dict[str, Translate] = {
     "ScatterND": scatter_nd,
     "ScatterElements": scatter_elements,
     "Scatter": scatter_elements,
+    "Compress": compress,
+    "NonZero": non_zero,
+    "TensorScatter": tensor_scatter,
     "TopK": top_k,
     "CumSum": cumulative_sum,
 }

@@ -11,23 +11,27 @@ import numpy as np
 
 from edgec.errors import ImportFailure, UnsupportedOp
 from edgec.frontends.onnx import families
+from edgec.frontends.onnx.control_flow import CONTROL_FLOW
+from edgec.frontends.onnx.declared_shapes import declared_shapes
 from edgec.frontends.onnx.element_types import CONVERTED, as_float32, computed_type, conversion_notes
 from edgec.frontends.onnx.fold import fold_node
 from edgec.frontends.onnx.gelu import recognize_gelu
-from edgec.frontends.onnx.model_file import OnnxModel, load_model, read_model
+from edgec.frontends.onnx.model_file import OnnxModel, load_model, read_model, tensor_data
 from edgec.frontends.onnx.node import Node, Refusal
 from edgec.frontends.onnx.node_schema import schema_complaint
+from edgec.frontends.onnx.schema_functions import with_functions_inlined
 from edgec.frontends.onnx.shapes import input_types
 from edgec.frontends.onnx.translation import Translation
 from edgec.ir.graph import Graph, Module, Op, Signature, Value
 from edgec.ops import build, verify
 
 if TYPE_CHECKING:
-    from onnx import NodeProto
+    from onnx import GraphProto, NodeProto
 
 LAYOUT_OPS = {"transpose", "reshape"}
-MIN_OPSET, MAX_OPSET = 6, 23
+MIN_OPSET, MAX_OPSET = 1, 25
 ONNX_DOMAINS = ("", "ai.onnx")
+MAX_INLINED = 20_000
 GRAPH = 5  # AttributeProto.GRAPH
 Shapes = Mapping[str, Sequence[int]]
 
@@ -54,6 +58,9 @@ def _translate(model: OnnxModel, shapes: Shapes) -> Module:
         raise ImportFailure(
             f"Reading '{model.name}': it uses opset {model.opset}; edgec reads {MIN_OPSET} to {MAX_OPSET}."
         )
+    proto = with_functions_inlined(model.proto, model.opset, families.TRANSLATIONS, model.name)
+    if proto is not model.proto:
+        model = model.with_proto(proto)
     module = Module([Graph("main")], name=Path(model.name).stem, source_format="onnx")
     _GraphTranslator(model, module, shapes).run()
     verify(module)
@@ -69,7 +76,9 @@ class _GraphTranslator:
         self.values: dict[str, Value] = {}
         self.unknown: set[str] = set()  # outputs of refused nodes: what depends on them is not reported again
         self.refused: list[str] = []
+        self.inlined = 0  # nodes of subgraphs, each as often as it was translated
         self.types = input_types(model, shapes)
+        self.declared = declared_shapes(model.graph)
 
     def run(self) -> None:
         for name, type_ in self.types.items():
@@ -115,7 +124,8 @@ class _GraphTranslator:
             self.unknown.update(proto.output)
 
     def _missing_translation(self, proto: NodeProto) -> str | None:
-        known = proto.domain in ONNX_DOMAINS and proto.op_type in families.TRANSLATIONS
+        known = proto.op_type in families.TRANSLATIONS or proto.op_type in CONTROL_FLOW
+        known = known and proto.domain in ONNX_DOMAINS
         return None if known else "there is no translation"
 
     def _translate_node(self, proto: NodeProto) -> str | None:
@@ -125,6 +135,7 @@ class _GraphTranslator:
         if complaint is not None:
             return missing or complaint
         node = Node(proto, [self._operand(name, proto) for name in proto.input], self.model.opset)
+        node.declared = [self.declared.get(name) for name in proto.output]
         self.context.builder.source = f"{self.model.name}: {node.name}"
         try:
             folded = fold_node(proto, node, self.model)
@@ -135,6 +146,9 @@ class _GraphTranslator:
             if missing is not None:
                 return missing
             last = self.graph.last_op
+            if node.op_type in CONTROL_FLOW:
+                self._bind(node, CONTROL_FLOW[node.op_type](node, self.context, self._walk))
+                return None
             result = families.TRANSLATIONS[node.op_type](node, self.context)
         except (Refusal, ValueError) as error:
             return str(error)
@@ -144,6 +158,22 @@ class _GraphTranslator:
         self._name_ops(node, results, last)
         self._bind(node, results)
         return None
+
+    def _walk(self, graph: GraphProto, bound: Mapping[str, Value]) -> list[Value]:
+        """Translate a subgraph's nodes into this graph; names of the graphs around it are visible there."""
+        self.inlined += len(graph.node)
+        if self.inlined > MAX_INLINED:
+            raise Refusal(f"its subgraphs unroll to more than {MAX_INLINED} nodes")
+        self.values.update(bound)
+        for tensor in graph.initializer:
+            self.values[tensor.name] = self._constant(tensor.name, tensor_data(tensor, self.model.name))
+        self.declared.update(declared_shapes(graph))
+        for proto in graph.node:
+            self._node(proto)
+        missing = [output.name for output in graph.output if output.name not in self.values]
+        if missing:
+            raise Refusal(f"its subgraph does not give '{missing[0]}'")
+        return [self.values[output.name] for output in graph.output]
 
     def _operand(self, name: str, proto: NodeProto) -> Value | None:
         if not name:

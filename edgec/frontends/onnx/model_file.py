@@ -38,6 +38,10 @@ class OnnxModel:
         if proto.graph.sparse_initializer:
             raise ImportFailure(f"Reading '{name}': sparse initializers are not supported; store them dense.")
 
+    def with_proto(self, proto: Any) -> OnnxModel:
+        """The same file with another graph over the same initializers."""
+        return OnnxModel(proto, self.name, self.folder, self._weights)
+
     def is_initializer(self, name: str) -> bool:
         """True where the model stores data for `name`."""
         return name in self._initializers
@@ -99,6 +103,21 @@ class OnnxModel:
         if not path.is_file():
             raise ImportFailure(f"{where} is missing: there is no file '{location}' beside the model.")
         return path.resolve()
+
+
+def tensor_data(tensor: TensorProto, where: str) -> np.ndarray:
+    """The data of a tensor inside a subgraph; raises ImportFailure where it is damaged or stored outside."""
+    from onnx import numpy_helper
+
+    if tensor.data_location == 1:  # EXTERNAL
+        raise ImportFailure(f"Reading '{where}': initializer '{tensor.name}' of a subgraph is stored outside the file.")
+    try:
+        array: np.ndarray = numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ImportFailure(
+            f"Reading '{where}': the data of initializer '{tensor.name}' is damaged ({error})."
+        ) from error
+    return array
 
 
 def load_model(path: Path) -> OnnxModel:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgec.frontends.onnx.node import Node, Refusal
+from edgec.frontends.onnx.runtime_operands import pad_at_run_time, slice_at_run_time
 from edgec.frontends.onnx.shape import required_ints
 from edgec.frontends.onnx.translation import Result, Translate, Translation
 from edgec.frontends.onnx.widening import computed_in
@@ -43,7 +44,11 @@ def split(node: Node, context: Translation) -> Result:
     """Split into equal parts, into `num_outputs` parts of which the last may be smaller, or by sizes."""
     x = node.input(0)
     axis = normalize_axis(node.int("axis", 0), x.type.rank)
-    sizes = node.ints(1, "split")
+    sizes: list[int] | None
+    if not node.is_constant(1):
+        sizes = [node.declared_shape(i)[axis] for i in range(len(node.outputs))]
+    else:
+        sizes = node.ints(1, "split")
     if sizes is None:
         count = node.int("num_outputs", len(node.outputs))
         if count != len(node.outputs):
@@ -81,6 +86,8 @@ def sliced(context: Translation, x: Value, begin: Sequence[int], size: Sequence[
 
 def slice_(node: Node, context: Translation) -> Value:
     """Slice: bounds are clamped to the sizes; attributes before opset 10, operands since."""
+    if not all(node.is_constant(i) for i in range(1, 5)):
+        return slice_at_run_time(node, context)
     x = node.input(0)
     starts, ends = required_ints(node, 1, "starts"), required_ints(node, 2, "ends")
     axes = node.ints(3, "axes") or list(range(len(starts)))
@@ -105,6 +112,8 @@ def slice_(node: Node, context: Translation) -> Value:
 
 def pad(node: Node, context: Translation) -> Value:
     """Pad of all modes; negative pads cut."""
+    if not (node.is_constant(1) and node.is_constant(3)):
+        return pad_at_run_time(node, context)
     x = node.input(0)
     pads = _pads(node, x)
     cropped = [(max(-before, 0), max(-after, 0)) for before, after in pads]

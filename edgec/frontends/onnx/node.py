@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 
+MAX_STATED = 1 << 26  # elements of a result whose shape only the model states
 MAX_LISTED = 1 << 16  # integers in one operand: shapes, axes, pads, sizes of a split
 
 
@@ -33,6 +35,7 @@ class Node:
         self.inputs = inputs
         self.outputs: list[str] = list(proto.output)
         self.opset = opset
+        self.declared: list[tuple[builtins.int, ...] | None] = []  # shapes that the model states for the outputs
         self._attributes = {a.name: a for a in proto.attribute}
 
     def input(self, index: int) -> Value:
@@ -45,6 +48,20 @@ class Node:
     def optional(self, index: int) -> Value | None:
         """An operand, None where it is absent."""
         return self.inputs[index] if index < len(self.inputs) else None
+
+    def is_constant(self, index: builtins.int) -> bool:
+        """True where the operand is absent or known at import."""
+        value = self.optional(index)
+        return value is None or value.data is not None
+
+    def declared_shape(self, index: builtins.int = 0) -> tuple[builtins.int, ...]:
+        """The shape the model states for an output; refuses where it states none."""
+        found = self.declared[index] if index < len(self.declared) else None
+        if found is None:
+            raise Refusal("its shape follows from numbers that are only known at run time, and the model states none")
+        if math.prod(found) > MAX_STATED:
+            raise Refusal(f"the model states a result of shape {list(found)}, more than {MAX_STATED} elements")
+        return found
 
     def has(self, name: str) -> bool:
         """True where the attribute is given."""

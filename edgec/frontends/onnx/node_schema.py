@@ -36,6 +36,11 @@ def _schema(op_type: str, opset: int) -> _Schema | None:
     )
 
 
+def _broadcasts(proto: NodeProto) -> bool:
+    """True for arithmetic whose second operand lies along an axis; without the axis it lies along the last ones."""
+    return any(attribute.name == "broadcast" and attribute.i for attribute in proto.attribute)
+
+
 def schema_complaint(proto: NodeProto, opset: int) -> str | None:
     """What is wrong with the node's attributes or number of operands, None where nothing is."""
     schema = _schema(proto.op_type, opset)
@@ -47,7 +52,7 @@ def schema_complaint(proto: NodeProto, opset: int) -> str | None:
             return f"opset {opset} has no attribute '{attribute.name}' for it"
         if attribute.type != wanted or attribute.ref_attr_name:
             return f"its attribute '{attribute.name}' has not the type that the ONNX standard gives it"
-        if opset < NUMPY_BROADCASTING and attribute.name == "broadcast" and attribute.i:
+        if opset < NUMPY_BROADCASTING and attribute.name == "axis" and _broadcasts(proto):
             return f"broadcasting along an axis as in opset {opset} is not supported; export with opset 13 or later"
     missing = schema.required - {attribute.name for attribute in proto.attribute}
     if missing:

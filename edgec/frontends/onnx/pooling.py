@@ -15,6 +15,7 @@ from edgec.ir.graph import Value
 NOT_NEGATIVE = {"relu", "relu6", "relu_0_to_1", "logistic", "softmax", "abs", "square", "sqrt", "exp"}
 KEEPS_SIGN = {"transpose", "reshape", "squeeze", "expand_dims", "max_pool_2d", "average_pool_2d", "concatenation"}
 MOST_SLICES = 256  # along one axis of a window without a kernel of its own
+LARGEST_KERNEL = 1 << 16
 LARGEST_COUNT_MAP = 1 << 24
 
 
@@ -132,6 +133,8 @@ def _counts(window: Window, counts_pads: bool) -> np.ndarray:
     """How many positions ONNX counts in each window, as float32 in the shape of the spatial axes."""
     if math.prod(window.outputs) > LARGEST_COUNT_MAP:
         raise Refusal(f"its {math.prod(window.outputs)} windows are too many")
+    if max(window.kernel) > LARGEST_KERNEL:
+        raise Refusal(f"a window of {max(window.kernel)} positions is wider than {LARGEST_KERNEL}")
     counts = np.ones((), np.float32)
     for i, taps in enumerate(window.kernel):
         before, after = window.pads[i]

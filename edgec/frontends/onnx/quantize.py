@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgec.frontends.onnx.integer_products import along, quantized
 from edgec.frontends.onnx.node import Node, Refusal
 from edgec.frontends.onnx.translation import Translate, Translation
 from edgec.frontends.onnx.widening import FLOAT, computed_in
@@ -22,10 +23,42 @@ def quantize_linear(node: Node, context: Translation) -> Value:
     """QuantizeLinear, per tensor or per axis. Ties round away from zero in TFLite, to even in ONNX."""
     x = node.input(0)
     dtype = _target(node)
+    if not (node.is_constant(1) and node.is_constant(2)):
+        return _quantized_at_run_time(node, context, x, dtype)
     quant = _params(node, x)
     _check(dtype, quant)
     real = context.cast(x, computed_in(x.dtype, FLOAT))
     return context.emit("quantize", [real], result_types=[TensorType(x.shape, dtype, quant)])
+
+
+def _quantized_at_run_time(node: Node, context: Translation, x: Value, dtype: DType) -> Value:
+    """QuantizeLinear by numbers that are computed, in float arithmetic."""
+    if dtype not in (DType.INT8, DType.UINT8, DType.INT16):
+        raise Refusal(f"quantizing to {dtype.value} by a scale of run time is not supported")
+    axis = normalize_axis(node.int("axis", 1), x.type.rank) if x.type.rank > 1 else 0
+    zero_point = node.optional(2)
+    point = context.constant(np.zeros((), dtype.numpy), dtype) if zero_point is None else zero_point
+    real, scale = context.cast(x, DType.FLOAT32), _spread(node, context, node.input(1), x, axis)
+    return quantized(context, real, scale, _spread(node, context, point, x, axis))
+
+
+def _dequantized_at_run_time(node: Node, context: Translation, x: Value) -> Value:
+    axis = normalize_axis(node.int("axis", 1), x.type.rank) if x.type.rank > 1 else 0
+    zero_point = node.optional(2)
+    real = context.cast(x, DType.FLOAT32)
+    if zero_point is not None:
+        point = _spread(node, context, zero_point, x, axis)
+        real = context.sub(real, context.cast(point, DType.FLOAT32))
+    return context.mul(real, context.cast(_spread(node, context, node.input(1), x, axis), DType.FLOAT32))
+
+
+def _spread(node: Node, context: Translation, parameter: Value, x: Value, axis: int) -> Value:
+    """Scales or zero points so that they broadcast with `x`, those of blocks repeated."""
+    block = node.int("block_size", 0)
+    if not block or parameter.type.rank != x.type.rank:
+        return along(context, parameter, x.type.rank, axis)
+    places = np.arange(x.shape[axis]) // block
+    return context.emit("gather", [parameter, context.constant(places.astype(np.int32))], axis=axis)
 
 
 def _target(node: Node) -> DType:
@@ -68,6 +101,8 @@ def _check(dtype: DType, quant: QuantParams) -> None:
 def dequantize_linear(node: Node, context: Translation) -> Value:
     """DequantizeLinear; what no kernel dequantizes becomes (x - zero point) * scale."""
     x = node.input(0)
+    if not (node.is_constant(1) and node.is_constant(2)):
+        return _dequantized_at_run_time(node, context, x)
     quant = _params(node, x)
     scale = node.input(1)
     result = _dequantized(node, context, x, quant)
@@ -90,14 +125,7 @@ def _dequantized(node: Node, context: Translation, x: Value, quant: QuantParams)
     return context.mul(real, context.constant(np.array(quant.scale, np.float32).reshape(shape)))
 
 
-def _only_qdq(node: Node, context: Translation) -> Value:
-    raise Refusal("quantized and dynamically quantized operators are not read; export the model in QDQ form")
-
-
 TRANSLATIONS: dict[str, Translate] = {
     "QuantizeLinear": quantize_linear,
     "DequantizeLinear": dequantize_linear,
-    **dict.fromkeys(
-        ("DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"), _only_qdq
-    ),
 }

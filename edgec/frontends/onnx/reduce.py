@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 
-from edgec.frontends.onnx.node import Node, Refusal
+import numpy as np
+
+from edgec.frontends.onnx.node import Node
 from edgec.frontends.onnx.translation import Translate, Translation
 from edgec.frontends.onnx.widening import FLOAT, WIDE, computed_in
 from edgec.ir.dtype import DType
 from edgec.ir.graph import Value
+from edgec.ir.types import TensorType
 from edgec.ops.infer import normalize_axis
 
 _EXTREMES = (*WIDE, DType.INT8, DType.UINT8, DType.INT16)
@@ -20,7 +24,11 @@ class Reduction:
 
     def __init__(self, node: Node, context: Translation, x: Value) -> None:
         self.context = context
-        named = node.ints(1, "axes")
+        self.at_run_time: Value | None = None
+        if not node.is_constant(1) and node.input(1).type.elements:
+            self.at_run_time = context.cast(node.input(1), DType.INT32)
+            self.shape = node.declared_shape()
+        named = node.ints(1, "axes") if node.is_constant(1) else None
         self.empty = not named and bool(node.int("noop_with_empty_axes", 0))
         axes = range(x.type.rank) if not named else (normalize_axis(axis, x.type.rank) for axis in named)
         self.axes = [] if self.empty else sorted(set(axes))
@@ -31,6 +39,9 @@ class Reduction:
         if not self.axes:
             return x
         keep = self.keep_dims if keep_dims is None else keep_dims
+        if self.at_run_time is not None:
+            types = None if keep is not self.keep_dims else [TensorType(self.shape, x.dtype)]
+            return self.context.emit(opcode, [x, self.at_run_time], keep_dims=keep, result_types=types)
         return self.context.emit(opcode, [x, self.context.ints(self.axes)], keep_dims=keep)
 
 
@@ -55,11 +66,30 @@ def _extreme(opcode: str, of_booleans: str) -> Translate:
 
     def translate(node: Node, context: Translation) -> Value:
         x = node.input(0)
+        if not x.type.elements:  # the kernel starts from the lowest finite number, ONNX from minus infinity
+            return _of_nothing(node, context, x, opcode == "reduce_max")
         if x.dtype is DType.BOOL:
             return Reduction(node, context, x).emit(of_booleans, x)
         return numbers(node, context)
 
     return translate
+
+
+def _of_nothing(node: Node, context: Translation, x: Value, largest: bool) -> Value:
+    """The extreme of no elements: what every other number exceeds, or falls below."""
+    if x.dtype is DType.BOOL:
+        number: float = not largest
+    elif x.dtype.is_float:
+        number = -math.inf if largest else math.inf
+    else:
+        limits = np.iinfo(x.dtype.numpy)
+        number = limits.min if largest else limits.max
+    if not node.is_constant(1):
+        return context.constant(np.full(node.declared_shape(), number, x.dtype.numpy))
+    reduction = Reduction(node, context, x)
+    shape = [1 if i in reduction.axes else size for i, size in enumerate(x.shape)]
+    kept = [size for i, size in enumerate(shape) if reduction.keep_dims or i not in reduction.axes]
+    return context.constant(np.full(kept, number, x.dtype.numpy))
 
 
 def _l1(reduction: Reduction, x: Value) -> Value:
@@ -84,7 +114,8 @@ def _log_sum_exp(reduction: Reduction, x: Value) -> Value:
         return x
     peak = reduction.emit("reduce_max", x, keep_dims=True)
     total = reduction.emit("sum", context.emit("exp", [context.sub(x, peak)]))
-    return context.add(context.emit("log", [total]), context.reshape(peak, total.shape))
+    flat = reduction.emit("reduce_max", x) if reduction.at_run_time is not None else context.reshape(peak, total.shape)
+    return context.add(context.emit("log", [total]), flat)
 
 
 def _sum_square(reduction: Reduction, x: Value) -> Value:
@@ -94,11 +125,14 @@ def _sum_square(reduction: Reduction, x: Value) -> Value:
 def _arg(opcode: str) -> Translate:
     def translate(node: Node, context: Translation) -> Value:
         x = node.input(0)
-        if node.int("select_last_index", 0):
-            raise Refusal("select_last_index is set; TFLite's kernel gives the first of equal elements")
+        last = node.int("select_last_index", 0)  # TFLite's kernel gives the first of equal elements
         axis = normalize_axis(node.int("axis", 0), x.type.rank)
         wide = context.cast(x, computed_in(x.dtype, _ARG))
+        if last:
+            wide = context.emit("reverse_v2", [wide, context.ints([axis])])
         found = context.emit(opcode, [wide, context.ints(axis)], output_type="INT64")
+        if last:
+            found = context.sub(context.like(found, x.shape[axis] - 1), found)
         if not node.int("keepdims", 1):
             return found
         return context.reshape(found, [1 if i == axis else size for i, size in enumerate(x.shape)])

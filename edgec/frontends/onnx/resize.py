@@ -15,6 +15,8 @@ from edgec.frontends.onnx.interpolation import (
     tflite_positions,
 )
 from edgec.frontends.onnx.node import Node, Refusal
+from edgec.frontends.onnx.resize_at_run_time import CROP, MovedAxis, resized_at_run_time
+from edgec.frontends.onnx.runtime_operands import element
 from edgec.frontends.onnx.translation import Translate, Translation
 from edgec.frontends.onnx.widening import FLOAT, computed_in
 from edgec.ir.dtype import DType
@@ -43,12 +45,78 @@ def resize(node: Node, context: Translation) -> Value:
         bool(node.int("exclude_outside", 0)),
         bool(node.int("antialias", 0)),
     )
+    stated = _stated_at_run_time(node, x)
+    if stated is not None:
+        return _at_run_time(node, context, x, stated, sampling)
     return _resized(context, x, _wanted_axes(node, x), sampling)
+
+
+def _stated_at_run_time(node: Node, x: Value) -> list[int] | None:
+    """The sizes of the result where scales or a region come at run time, None where all of it is known."""
+    crops = node.attribute("coordinate_transformation_mode", "half_pixel") == CROP
+    known = node.is_constant(2) and node.is_constant(3)
+    if known and not crops:
+        return None
+    if known:
+        return [axis.wanted for axis in _wanted_axes(node, x)]
+    wanted = node.declared_shape()
+    if len(wanted) != x.type.rank or 0 in wanted or 0 in x.shape:
+        raise Refusal(f"the model states the shape {list(wanted)} for a resize of {list(x.shape)}")
+    return list(wanted)
+
+
+def _at_run_time(node: Node, context: Translation, x: Value, wanted: list[int], sampling: Sampling) -> Value:
+    rank = x.type.rank
+    named = [normalize_axis(int(axis), rank) for axis in node.attribute("axes", list(range(rank)))]
+    policy = node.attribute("keep_aspect_ratio_policy", "stretch")
+    sizes, scales = node.optional(3), node.optional(2)
+    by_scales = scales is not None and scales.type.elements > 0
+    if not by_scales and policy == "stretch" and sampling.coordinates != CROP:
+        axes = [Axis(size, want, want / size) for size, want in zip(x.shape, wanted)]
+        return _resized(context, x, axes, sampling)
+    if not x.dtype.is_float and sampling.mode != "nearest":
+        raise Refusal(f"mode '{sampling.mode}' on {x.dtype.value} rounds as no TFLite kernel does")
+    if by_scales:
+        assert scales is not None
+        every = context.cast(scales, FLOAT[0])
+    else:
+        assert sizes is not None
+        old = context.constant(np.array([x.shape[axis] for axis in named], np.float32))
+        every = context.div(context.cast(sizes, FLOAT[0]), old)
+        if policy != "stretch":
+            opcode = {"not_larger": "reduce_min", "not_smaller": "reduce_max"}[policy]
+            one = context.emit(opcode, [every, context.ints([0])], keep_dims=True)
+            every = context.emit("broadcast_to", [one, context.ints([len(named)])])
+    moved = []
+    for place, axis in enumerate(named):
+        region = None
+        if sampling.coordinates == CROP:
+            region = _number(context, node.input(1), place), _number(context, node.input(1), place + len(named))
+        elif x.shape[axis] == wanted[axis] == 1:
+            continue
+        moved.append(MovedAxis(axis, x.shape[axis], wanted[axis], _number(context, every, place), region))
+    return resized_at_run_time(context, x, moved, sampling, node.float("extrapolation_value", 0.0))
+
+
+def _number(context: Translation, values: Value, index: int) -> Value:
+    """One number of a vector, as a scalar."""
+    if values.data is not None:
+        return context.constant(values.data[index], values.dtype)
+    return context.reshape(element(context, values, index), [])
 
 
 def upsample(node: Node, context: Translation) -> Value:
     """Upsample, with the scales as an attribute before opset 9."""
     x = node.input(0)
+    if not node.is_constant(1):
+        sampling = Sampling(node.attribute("mode", "nearest"), "asymmetric", "before opset 11")
+        wanted = node.declared_shape()
+        moved = [
+            MovedAxis(axis, size, wanted[axis], _number(context, node.input(1), axis))
+            for axis, size in enumerate(x.shape)
+            if not size == wanted[axis] == 1
+        ]
+        return resized_at_run_time(context, x, moved, sampling)
     scales = [float(s) for s in node.attribute("scales")] if node.has("scales") else _floats(node, 1)
     sampling = Sampling(node.attribute("mode", "nearest"), "asymmetric", "before opset 11")
     return _resized(context, x, _axes_by_scales(x, scales), sampling)

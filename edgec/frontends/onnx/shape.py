@@ -8,6 +8,7 @@ import numpy as np
 
 from edgec.frontends.onnx.element_types import CONVERTED, NO_BFLOAT16, computed_type
 from edgec.frontends.onnx.node import Node, Refusal
+from edgec.frontends.onnx.runtime_operands import small_ints
 from edgec.frontends.onnx.translation import Result, Translate, Translation
 from edgec.frontends.onnx.widening import WIDE, computed_in
 from edgec.ir.dtype import DType
@@ -30,7 +31,9 @@ def required_ints(node: Node, index: int, attribute: str = "") -> list[int]:
 
 def reshape(node: Node, context: Translation) -> Value:
     """Reshape; a 0 copies the input's size unless allowzero is set, one -1 is filled in."""
-    x, given = node.input(0), required_ints(node, 1)
+    if not node.is_constant(1):
+        return _as_declared(node, context)
+    x, given = node.input(0), required_ints(node, 1, "shape")
     wanted = given
     if not node.int("allowzero", 0):
         if any(size == 0 and axis >= x.type.rank for axis, size in enumerate(wanted)):
@@ -44,6 +47,14 @@ def reshape(node: Node, context: Translation) -> Value:
     return context.reshape(x, wanted)
 
 
+def _as_declared(node: Node, context: Translation) -> Value:
+    """The operand in the shape that the model states for the result."""
+    x, wanted = node.input(0), node.declared_shape()
+    if math.prod(wanted) != x.type.elements:
+        raise Refusal(f"{list(x.shape)} does not fit into the shape {list(wanted)} that the model states")
+    return context.reshape(x, wanted)
+
+
 def flatten(node: Node, context: Translation) -> Value:
     """Flatten to two dimensions, cut before `axis`."""
     x, axis = node.input(0), node.int("axis", 1)
@@ -53,6 +64,8 @@ def flatten(node: Node, context: Translation) -> Value:
 
 def squeeze(node: Node, context: Translation) -> Value:
     """Squeeze the named axes (an attribute before opset 13), or all of size 1."""
+    if not node.is_constant(1):
+        return _as_declared(node, context)
     x, named = node.input(0), node.ints(1, "axes")
     axes = [i for i, size in enumerate(x.shape) if size == 1]
     if named is not None:
@@ -64,6 +77,8 @@ def squeeze(node: Node, context: Translation) -> Value:
 
 def unsqueeze(node: Node, context: Translation) -> Value:
     """Unsqueeze: new axes (an attribute before opset 13) at positions of the result."""
+    if not node.is_constant(1):
+        return _as_declared(node, context)
     x, named = node.input(0), required_ints(node, 1, "axes")
     rank = x.type.rank + len(named)
     axes = {normalize_axis(axis, rank) for axis in named}
@@ -76,18 +91,27 @@ def unsqueeze(node: Node, context: Translation) -> Value:
 def expand(node: Node, context: Translation) -> Value:
     """Expand: the two shapes broadcast with each other."""
     x = node.input(0)
-    shape = broadcast_shapes([x.shape, tuple(required_ints(node, 1))])
+    given = tuple(required_ints(node, 1)) if node.is_constant(1) else node.declared_shape()
+    shape = broadcast_shapes([x.shape, given])
     if x.type.elements == math.prod(shape):
         return context.reshape(x, shape)
     return context.emit("broadcast_to", [x, context.ints(list(shape))])
 
 
 def tile(node: Node, context: Translation) -> Value:
-    """Tile by constant repeats."""
-    x, repeats = node.input(0), required_ints(node, 1)
+    """Tile by repeats that are constant, or follow from the shape that the model states for the result."""
+    x = node.input(0)
+    repeats = required_ints(node, 1) if node.is_constant(1) else _repeats(node, x)
     if all(r == 1 for r in repeats):
         return x
     return context.emit("tile", [x, context.ints(repeats)])
+
+
+def _repeats(node: Node, x: Value) -> list[int]:
+    wanted = node.declared_shape()
+    if len(wanted) != x.type.rank or 0 in x.shape or any(size % own for size, own in zip(wanted, x.shape)):
+        raise Refusal(f"{list(x.shape)} does not tile the shape {list(wanted)} that the model states")
+    return [size // own for size, own in zip(wanted, x.shape)]
 
 
 def identity(node: Node, context: Translation) -> Value:
@@ -155,12 +179,15 @@ def _only_constant(what: str) -> Translate:
 
 def one_hot(node: Node, context: Translation) -> Value:
     """OneHot; negative indices count from the end."""
-    depth = required_ints(node, 1)[0]
-    off, on = _on_off(node, context)
     indices = node.input(0)
     rank = indices.type.rank
-    wide = computed_in(indices.dtype, WIDE)
-    indices = context.cast(indices, DType.INT32 if wide is DType.FLOAT32 else wide)
+    if node.is_constant(1):
+        depth = required_ints(node, 1)[0]
+    else:
+        depth = node.declared_shape()[normalize_axis(node.int("axis", -1), rank + 1)]
+    off, on = _on_off(node, context)
+    computed_in(indices.dtype, WIDE)
+    indices = context.cast(indices, DType.INT32)
     below = context.emit("less", [indices, context.like(indices, 0)])
     indices = context.emit("select_v2", [below, context.add(indices, context.like(indices, depth)), indices])
     axis = normalize_axis(node.int("axis", -1), rank + 1)
@@ -186,12 +213,40 @@ def trilu(node: Node, context: Translation) -> Value:
     x = node.input(0)
     if x.type.rank < 2:
         raise Refusal(f"its operand {list(x.shape)} is no matrix")
-    k = max(-x.shape[-2], min((node.ints(1) or [0])[0], x.shape[-1]))  # beyond it all or nothing is kept
-    ones = np.ones(x.shape[-2:], np.bool_)
-    mask = context.constant(np.triu(ones, k) if node.int("upper", 1) else np.tril(ones, k))
+    mask = _triangle(node, context, x)
     if x.dtype is DType.BOOL:
         return context.emit("logical_and", [x, mask])
     return context.emit("select_v2", [mask, x, context.like(x, 0)])
+
+
+def _triangle(node: Node, context: Translation, x: Value) -> Value:
+    """Where Trilu keeps `x`: a constant, or a comparison where the diagonal is only known at run time."""
+    upper = node.int("upper", 1)
+    if node.is_constant(1):
+        k = max(-x.shape[-2], min((node.ints(1) or [0])[0], x.shape[-1]))  # beyond it all or nothing is kept
+        ones = np.ones(x.shape[-2:], np.bool_)
+        return context.constant(np.triu(ones, k) if upper else np.tril(ones, k))
+    rows, columns = np.indices(x.shape[-2:])
+    diagonals = context.constant(columns - rows, DType.INT32)
+    k_at_run_time = context.reshape(small_ints(context, node.input(1)), [])
+    return context.emit("greater_equal" if upper else "less_equal", [diagonals, k_at_run_time])
+
+
+def counted(node: Node, context: Translation) -> Value:
+    """Range from numbers of run time: start + i * delta, for as many as the model states."""
+    start, delta = node.input(0), node.input(2)
+    (count,) = node.declared_shape()
+    wide = computed_in(start.dtype, WIDE)
+    places = context.constant(np.arange(count), wide)
+    product = context.mul(places, context.reshape(context.cast(delta, wide), []))
+    return context.cast(context.add(product, context.reshape(context.cast(start, wide), [])), start.dtype)
+
+
+def constant_of_shape(node: Node, context: Translation) -> Value:
+    """ConstantOfShape of the shape that the model states."""
+    value = node.attribute("value")
+    value = np.zeros(1, np.float32) if value is None else np.asarray(value)
+    return context.constant(np.full(node.declared_shape(), value.reshape(())))
 
 
 def eye_like(node: Node, context: Translation) -> Value:
@@ -214,10 +269,10 @@ TRANSLATIONS: dict[str, Translate] = {
     "Cast": cast,
     "CastLike": cast_like,
     "Constant": _only_constant("its value"),
-    "ConstantOfShape": _only_constant("its shape"),
+    "ConstantOfShape": constant_of_shape,
     "Shape": _only_constant("the shape"),
     "Size": _only_constant("the size"),
-    "Range": _only_constant("its length"),
+    "Range": counted,
     "OneHot": one_hot,
     "Trilu": trilu,
     "EyeLike": eye_like,

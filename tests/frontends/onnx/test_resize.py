@@ -145,8 +145,9 @@ def test_refusals(compare: Any) -> None:
     def refused(x: Array = x, opset: int = 13, **attributes: Any) -> str:
         return str(compare.refusal("Resize", [x, None, scales], constants=[2], opset=opset, **attributes))
 
-    crop = "coordinate_transformation_mode 'tf_crop_and_resize' has no TFLite counterpart"
-    assert refused(coordinate_transformation_mode="tf_crop_and_resize") == crop
+    assert refused(coordinate_transformation_mode="tf_crop_and_resize") == "its input 1 is missing"
+    odd = "coordinate_transformation_mode 'odd' has no TFLite counterpart"
+    assert refused(coordinate_transformation_mode="odd") == odd
     rounds = "mode 'linear' on uint8 rounds as no TFLite kernel does"
     assert refused(x.astype(np.uint8), mode="linear") == rounds
     large = compare.refusal("Resize", [x, None, None, np.array([1, 1, 2**16, 2**16])], constants=[3], opset=13)
@@ -156,5 +157,5 @@ def test_refusals(compare: Any) -> None:
     row, weights = real(1, 1, 1, 4096), np.array([1, 1, 1, 2**15])
     weighty = compare.refusal("Resize", [row, None, None, weights], constants=[3], opset=13, mode="linear")
     assert weighty == "mode 'linear' from 4096 to 32768 positions needs too many weights"
-    reason = "its input 2 ('x2') is computed at run time and must be constant"
+    reason = "its shape follows from numbers that are only known at run time, and the model states none"
     assert compare.refusal("Resize", [x, None, scales], opset=13) == reason

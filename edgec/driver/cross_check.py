@@ -1,0 +1,68 @@
+"""A second opinion: another program's translation of the same ONNX file, run on the same inputs as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edgec.backends.tflite import serialize
+from edgec.driver.checks import compare_runs
+from edgec.driver.original import try_out
+from edgec.driver.runner import ArtifactRunner, feeds_in_source_layout, litert_target, outputs_in_source_layout
+from edgec.driver.source import FLOAT_TOLERANCE, ONNX2TF, ReadOptions, Shapes, SourceModel, load_source
+from edgec.errors import ImportFailure, RuntimeFailure
+from edgec.ir.graph import Module
+from edgec.report.model import Check
+from edgec.target.target import Target
+
+Feeds = Sequence[Mapping[str, np.ndarray]]
+
+
+def check_request(source: SourceModel, wanted: str, frontend: str | None, python: str | None) -> None:
+    """Refuse a cross-check that cannot be made, before any work.
+
+    Raises:
+        ImportFailure: there is no such program, or the source is no ONNX file read by edgec's own front end.
+        MissingExtra: no interpreter with onnx2tf is known.
+    """
+    from edgec.frontends.tensorflow.onnx2tf import find_onnx2tf
+
+    doing = f"Cross-checking '{source.path}'"
+    if wanted != ONNX2TF:
+        raise ImportFailure(f"{doing}: there is no second opinion '{wanted}'; it is {ONNX2TF}.")
+    if source.format != "onnx":
+        raise ImportFailure(f"{doing}: onnx2tf reads .onnx files only; compile it without --cross-check.")
+    if frontend is not None:
+        raise ImportFailure(f"{doing}: --frontend and --cross-check are both {ONNX2TF}; keep one.")
+    find_onnx2tf(python, doing)
+
+
+def cross_check(
+    source: SourceModel, float_module: Module, target: Target, feeds: Feeds, python: str | None, shapes: Shapes
+) -> tuple[Check | None, list[str]]:
+    """The comparison with onnx2tf's float `.tflite` as reference, and what there is to say about it.
+
+    Where onnx2tf fails, or writes what LiteRT does not run, there is no comparison but a note: that is its fault.
+    """
+    try:
+        other = load_source(source.path, shapes, options=ReadOptions(ONNX2TF, python)).module
+        data = serialize(other)
+        litert = litert_target(target)
+        try_out(data, litert)
+        theirs = ArtifactRunner(data, other, litert, xnnpack=False)
+        ours = ArtifactRunner(serialize(float_module), float_module, litert, xnnpack=False)
+    except (ImportFailure, RuntimeFailure) as error:
+        return None, [f"the cross-check could not be made: {error}"]
+
+    def run_theirs(feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        return outputs_in_source_layout(theirs.run(feeds_in_source_layout(feed, float_module)), other)
+
+    def run_ours(feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        return outputs_in_source_layout(ours.run(feed), float_module)
+
+    names = [value.name for value in float_module.main.outputs]
+    found = compare_runs(run_theirs, run_ours, feeds, names, name="onnx2tf's .tflite", tolerance=FLOAT_TOLERANCE)
+    if found.passed:
+        return found, []
+    return found, ["onnx2tf's translation departs from edgec's; float_vs_source says which of them the source is with"]
