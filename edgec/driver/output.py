@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +29,7 @@ def check_folder(folder: Path) -> None:
 def write_result(result: CompileResult, folder: Path) -> None:
     """Write artifact, reports and text form; raises ExportFailure where the folder cannot be written."""
     from edgec.report.html import render_html
-    from edgec.report.model import write_report, write_text_whole
+    from edgec.report.model import write_bytes_whole, write_report, write_text_whole
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,21 +41,3 @@ def write_result(result: CompileResult, folder: Path) -> None:
     write_text_whole(print_module(result.module, OP_DEFS, elide_above=SHOWN_ELEMENTS), folder / "model.ir.txt")
     write_text_whole(render_html(result.report), folder / "report.html")
     write_report(result.report, folder / "report.json")
-
-
-def write_bytes_whole(data: bytes, path: Path) -> None:
-    """Write bytes through a temporary file beside `path` and a rename; raises ExportFailure."""
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-        raise ExportFailure(
-            f"writing '{path}': {error.strerror or error}; choose a folder that can be written"
-        ) from error

@@ -390,13 +390,18 @@ def write_report(report: Report, path: str | Path) -> None:
 
 
 def write_text_whole(text: str, path: str | Path) -> None:
-    """Write UTF-8 text through a temporary file beside `path` and a rename; raises ExportFailure."""
+    """Write UTF-8 text whole or not at all; raises ExportFailure."""
+    write_bytes_whole(text.encode("utf-8"), path)
+
+
+def write_bytes_whole(data: bytes, path: str | Path) -> None:
+    """Write a file through a temporary one beside `path` and a rename; raises ExportFailure."""
     path = Path(path)
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
-            file.write(text.encode("utf-8"))
+            file.write(data)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
