@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgec.driver.runner import AMPLE_ARENA_BYTES, Session
 from edgec.errors import ImportFailure, RuntimeFailure
 from edgec.frontends.tflite import load_tflite
 from edgec.runtime.bench import measure_latency
@@ -18,7 +19,6 @@ from edgec.runtime.sample_inputs import sample_inputs
 from edgec.runtime.tflm import TFLMSession, smallest_arena
 
 RUNTIMES = ("litert", "builtin", "tflm")
-AMPLE_ARENA_BYTES = 64 << 20
 TIMEOUT_S = 300.0
 
 
@@ -53,11 +53,11 @@ def run_here(
     model: bytes, arrays: Sequence[np.ndarray], runtime: str, threads: int, runs: int
 ) -> tuple[dict[str, Any], list[np.ndarray]]:
     """Time one model in this process."""
-    session: LiteRTSession | TFLMSession
-    if runtime == "tflm":
-        session = TFLMSession(model, AMPLE_ARENA_BYTES)
-    else:
-        session = LiteRTSession(model, threads=threads, xnnpack=runtime == "litert")
+    session: Session = (
+        TFLMSession(model, AMPLE_ARENA_BYTES)
+        if runtime == "tflm"
+        else LiteRTSession(model, threads=threads, xnnpack=runtime == "litert")
+    )
     inputs = sample_inputs(session.input_details)
     outputs = session.run(inputs)
     measured = measure_latency(session, inputs, runs=runs)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from edgec.data.fidelity import Fidelity
+from edgec.data.metrics import Agreement
 from edgec.report.model import Check, OutputCheck
 
 Feeds = Mapping[str, np.ndarray]
@@ -24,13 +25,13 @@ def compare_runs(
     leaves departures below `ROUNDING_FLOOR` out.
     """
     fidelities = [Fidelity() for _ in outputs]
-    agreements: list[list[bool]] = [[] for _ in outputs]
+    agreements = [Agreement() for _ in outputs]
     for feed in feeds:
         for index, (want, have) in enumerate(zip(reference(feed), actual(feed))):
             have = np.asarray(have).reshape(np.shape(want))
             fidelities[index].add(want, have)
             if np.ndim(want) and np.shape(want)[-1] > 1:
-                agreements[index].append(bool(np.argmax(want) == np.argmax(have)))
+                agreements[index].add(want, have)
     checks = [_output_check(n, f, a) for n, f, a in zip(outputs, fidelities, agreements)]
     worst = max(checks, key=_badness)
     passed = None if tolerance is None else all(_within(c, tolerance) for c in checks)
@@ -50,7 +51,7 @@ def compare_runs(
     )
 
 
-def _output_check(name: str, fidelity: Fidelity, agreement: list[bool]) -> OutputCheck:
+def _output_check(name: str, fidelity: Fidelity, agreement: Agreement) -> OutputCheck:
     identical = fidelity.max_abs_error == 0
     return OutputCheck(
         output=name,
@@ -58,7 +59,7 @@ def _output_check(name: str, fidelity: Fidelity, agreement: list[bool]) -> Outpu
         max_rel_to_range=fidelity.relative_max_error(),
         sqnr_db=fidelity.sqnr_db(),
         cosine=fidelity.cosine(),
-        top1_agreement=float(np.mean(agreement)) if agreement else None,
+        top1_agreement=agreement.value() if agreement.count else None,
         identical=identical,
     )
 

@@ -20,8 +20,9 @@ the axis named), **bias** (32 or 64 bits), **parameter** (shapes, axes, indices:
 a run). `?` marks an operand that may be absent, `…` one that may be repeated.
 
 *Quantized* names the activation types for which LiteRT has an integer kernel that agrees with the float one; the tests
-run every one of them except the recurrent layers, which real files cover. What a microcontroller runs is a question to
-its target, not to this table. "One scale" means that operands and results share scale and zero point.
+run every one of them, but the recurrent layers only as parts of real files, and of `quantize` and `dequantize` they
+check shape and type only. What a microcontroller runs is a question to its target, not to this table. "One scale" means
+that operands and results share scale and zero point.
 
 A builtin that is missing here is carried through a `.tflite` unchanged but is not understood.
 """

@@ -50,10 +50,6 @@ class Emitter:
         tensor = self.stored.get(value, {}).get(order)
         return None if tensor is None else tensor.shape
 
-    def is_untouched(self, value: Value) -> bool:
-        """True where the value still is the tensor it was."""
-        return value.is_constant or self.stored.get(value, {}).get(as_written(value.type.elements)) is value
-
     def fetch(self, value: Value, order: StorageOrder, shape: Sequence[int]) -> Value:
         """A tensor of `shape` that holds `value` in `order`; made where there is none."""
         shape = tuple(shape)
