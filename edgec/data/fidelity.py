@@ -22,11 +22,18 @@ class Fidelity:
         self._signal = self._noise = self._other = self._product = 0.0
 
     def add(self, reference: Array, actual: Array) -> None:
-        """Take one batch of both; shapes must agree."""
+        """Take one batch of both; shapes must agree.
+
+        Where both hold the same infinity, or both NaN, they agree and the element is left out of the sums.
+        """
         if np.shape(reference) != np.shape(actual):
             raise ValueError(f"shapes {np.shape(reference)} and {np.shape(actual)} cannot be compared")
         want = np.asarray(reference, dtype=np.float64).reshape(-1)
         have = np.asarray(actual, dtype=np.float64).reshape(-1)
+        self.elements += want.size
+        same = ~np.isfinite(want) & ((want == have) | (np.isnan(want) & np.isnan(have)))
+        if same.any():
+            want, have = want[~same], have[~same]
         if not want.size:
             return
         error = have - want
@@ -35,7 +42,6 @@ class Fidelity:
         self.max_abs_error = math.nan if math.isnan(largest + self.max_abs_error) else max(self.max_abs_error, largest)
         self.reference_min = min(self.reference_min, float(want.min()))
         self.reference_max = max(self.reference_max, float(want.max()))
-        self.elements += want.size
         self._signal += float(want @ want)
         self._noise += float(error @ error)
         self._other += float(have @ have)
@@ -45,6 +51,8 @@ class Fidelity:
         """10 log10(sum r^2 / sum (a - r)^2) in dB; inf where both are equal, -inf where only the reference is zero."""
         if self._noise == 0:
             return math.inf
+        if not math.isfinite(self._noise + self._signal):
+            return math.nan
         if self._signal == 0:
             return -math.inf
         return 10 * math.log10(self._signal / self._noise)

@@ -116,10 +116,12 @@ class Agreement:
         self.same, self.count = 0, 0
 
     def add(self, first: Array, second: Array) -> None:
-        """Take one sample's outputs of both models (any shape, one value a class)."""
+        """Take one sample's outputs of both models (any shape, one value a class); no values name no class."""
         one, other = np.asarray(first).reshape(-1), np.asarray(second).reshape(-1)
         if one.size != other.size:
             raise DataError(f"comparing classes: the outputs have {one.size} and {other.size} values")
+        if not one.size:
+            return
         self.count += 1
         clean = not np.isnan(one).any() and not np.isnan(other).any()
         self.same += clean and int(one.argmax()) == int(other.argmax())

@@ -59,3 +59,19 @@ def test_nan_sticks() -> None:
 def test_shapes_must_agree() -> None:
     with pytest.raises(ValueError, match=r"shapes \(2,\) and \(3,\) cannot be compared"):
         Fidelity().add(np.zeros(2), np.zeros(3))
+
+
+def test_the_same_infinities_agree() -> None:
+    """A causal mask gives minus infinity on both sides; only finite values can measure a departure."""
+    fidelity = Fidelity()
+    fidelity.add(np.array([1.0, -math.inf, math.nan]), np.array([1.0, -math.inf, math.nan]))
+    assert fidelity.max_abs_error == 0 and fidelity.relative_max_error() == 0 and fidelity.elements == 3
+    assert fidelity.sqnr_db() == math.inf
+
+
+@pytest.mark.parametrize("other", [math.inf, 5.0, math.nan])
+def test_an_infinity_that_only_one_side_has_is_an_error(other: float) -> None:
+    fidelity = Fidelity()
+    fidelity.add(np.array([1.0, -math.inf]), np.array([1.0, other]))
+    assert not math.isfinite(fidelity.max_abs_error)
+    assert math.isnan(fidelity.sqnr_db())

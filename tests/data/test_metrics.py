@@ -108,3 +108,9 @@ def test_no_samples() -> None:
     for metric in (Top1(), MeanError(), Agreement()):
         with pytest.raises(DataError, match=r"^scoring: no samples were given$"):
             metric.value()
+
+
+def test_agreement_leaves_empty_outputs_out() -> None:
+    agreement = Agreement()
+    agreement.add(np.zeros((2, 0)), np.zeros((2, 0)))
+    assert agreement.count == 0
