@@ -45,7 +45,7 @@ CASES = [
     (
         "WeightsAreConstant: fully_connected 'y': its weights 'w' are computed at run time; make them a constant "
         "of the model",
-        "%y = fully_connected(%x, %w) : float32[1,3]", "%x: float32[1,2], %w: float32[3,2]", PHONE,
+        f"%y = fully_connected(%x, %w) : int8[1,3] {Q}", f"%x: int8[1,2] {Q}, %w: int8[3,2] {Q}", MCU,
     ),
     (
         "StaticShapes: abs 'y': the shape [-1, 2] of 'y' is only known at run time; fix the sizes of the model's "
@@ -116,6 +116,12 @@ CASES = [
 @pytest.mark.parametrize(("sentence", "body", "inputs", "target"), CASES, ids=[c[0].split(":")[0] for c in CASES])
 def test_each_rule_has_its_sentence(sentence: str, body: str, inputs: str, target: str) -> None:
     assert refusals(body, inputs, "%y", target) == [sentence]
+
+
+def test_phones_take_weights_computed_at_run_time() -> None:
+    assert refusals(
+        "%y = fully_connected(%x, %w) : float32[1,3]", "%x: float32[1,2], %w: float32[3,2]", "%y", PHONE
+    ) == []  # fmt: skip
 
 
 def test_every_rule_is_tested() -> None:
