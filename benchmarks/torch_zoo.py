@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 ERROR_BAR = 1e-4
 TIME_BAR = 0.5
-# Shuffling channels is a transpose of the network's own, as are the heads of attention.
-OWN_TRANSPOSES = ("shufflenet", "vit", "gpt")
+# The heads of attention are transposes of the network's own.
+OWN_TRANSPOSES = ("vit", "gpt")
 SAMPLES = 3
 Array = NDArray[Any]
 

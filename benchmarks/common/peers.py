@@ -30,12 +30,18 @@ def fresh_copy(model: Path, folder: Path) -> Path:
     return copy
 
 
-def convert_with_litert_torch(output: Path) -> Run | None:
-    """Convert EfficientNet-Lite0 with litert-torch (channel-last input), or None where it is not installed."""
+def litert_torch_command(network: str, output: Path) -> list[str] | None:
+    """The command that converts a network of `zoo.pretrained` (channel-last input); None where not installed."""
     python = peer_script("litert-torch", "python")
     if python is None:
         return None
-    return run([str(python), str(_SCRIPTS / "convert_litert_torch.py"), "-o", str(output)])
+    return [str(python), str(_SCRIPTS / "convert_litert_torch.py"), network, "-o", str(output)]
+
+
+def convert_with_litert_torch(output: Path) -> Run | None:
+    """Convert EfficientNet-Lite0 with litert-torch (channel-last input), or None where it is not installed."""
+    command = litert_torch_command("efficientnet_lite0", output)
+    return None if command is None else run(command)
 
 
 def quantize_with_litert_quantizer(model: Path, samples: NDArray[np.float32], folder: Path, output: Path) -> Run | None:

@@ -58,14 +58,14 @@ def mobilenet_v3(
     swish: Activation = nn.ReLU if minimalistic else nn.Hardswish
     channels = divisible(16 * width)
     layers: list[nn.Module] = [ConvNorm(3, channels, 3, 2, activation=swish)]
-    expanded = channels
+    expanded, full = channels, 16
     for kernel, expansion, outputs, attends, swishes, stride in V3_LARGE if size == "large" else V3_SMALL:
-        expanded, wide = divisible(expansion * width), divisible(outputs * width)
+        expanded, wide = divisible(channels * expansion / full), divisible(outputs * width)  # of rounded channels
         squeezed = divisible(expanded / 4) if attends and not minimalistic else 0
         activation = swish if swishes else nn.ReLU
         kernel = 3 if minimalistic else kernel
         layers.append(InvertedResidual(channels, expanded, wide, kernel, stride, activation, squeezed))
-        channels = wide
+        channels, full = wide, outputs
     last = divisible((960 if size == "large" else 576) * width)
     head = Classifier(last, 1280 if size == "large" else 1024, classes, activation=partial(swish))
     return nn.Sequential(*layers, ConvNorm(channels, last, activation=swish), head)

@@ -25,7 +25,8 @@ class Unit(nn.Module):
         self.main = nn.Sequential(
             ConvNorm(entering, half), ConvNorm(half, half, 3, stride, half, None), ConvNorm(half, half)
         )
-        self.side = nn.Sequential(ConvNorm(inputs, inputs, 3, 2, inputs, None), ConvNorm(inputs, half))
+        if stride == 2:
+            self.side = nn.Sequential(ConvNorm(inputs, inputs, 3, 2, inputs, None), ConvNorm(inputs, half))
 
     def forward(self, x: Tensor) -> Tensor:
         if self.stride == 2:
