@@ -25,6 +25,7 @@ _SCRIPT = Path(__file__).with_name("worker.py")
 class TensorflowImport:
     """A converted model: the bytes of a float `.tflite`, and the names of inputs and outputs in their order.
 
+    `dims` holds the model's own dimensions of each input, None for an open one and for a shape that is not known.
     The process that converted it stays, to run the model as its author wrote it, until this object goes.
     """
 
@@ -34,6 +35,7 @@ class TensorflowImport:
     outputs: tuple[str, ...]
     runtime: str
     worker: Worker
+    dims: tuple[tuple[int | None, ...] | None, ...] = ()
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The outputs of TensorFlow itself for arrays by input name; raises ImportFailure."""
@@ -84,7 +86,8 @@ def convert_tensorflow(
         worker.close()
         raise
     runtime = f"tensorflow {reply['tensorflow']}"
-    return TensorflowImport(kind, data, tuple(reply["inputs"]), tuple(reply["outputs"]), runtime, worker)
+    dims = tuple(None if sizes is None else tuple(sizes) for sizes in reply["dims"])
+    return TensorflowImport(kind, data, tuple(reply["inputs"]), tuple(reply["outputs"]), runtime, worker, dims)
 
 
 def _check_file(path: Path, kind: Kind, inputs: Sequence[str], outputs: Sequence[str], doing: str) -> None:

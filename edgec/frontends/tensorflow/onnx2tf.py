@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgec.errors import ImportFailure
-from edgec.frontends.tensorflow.process import interpreter, run_once
+from edgec.frontends.tensorflow.process import interpreter, package_versions, run_once
 
 TIMEOUT_S = 900.0
 _MISSING = (
@@ -24,12 +24,14 @@ _SUFFIX = "_float32.tflite"
 class Onnx2tfImport:
     """The bytes of the float `.tflite`, and the file's own names and shapes of outputs (None: not fixed).
 
-    Inputs stand as in the file; onnx2tf lets 4-D outputs stand channels last.
+    Inputs stand as in the file; onnx2tf lets 4-D outputs stand channels last. `versions` are those of onnx2tf and of
+    the TensorFlow it used.
     """
 
     data: bytes
     inputs: tuple[str, ...]
     outputs: dict[str, tuple[int | None, ...]]
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 def convert_onnx2tf(
@@ -57,7 +59,9 @@ def convert_onnx2tf(
         found = sorted((folder / "out").glob(f"*{_SUFFIX}"))
         if not found:
             raise ImportFailure(f"{doing}: it ended well but wrote no float .tflite; use edgec's own front end.")
-        return Onnx2tfImport(found[0].read_bytes(), inputs, outputs)
+        return Onnx2tfImport(
+            found[0].read_bytes(), inputs, outputs, package_versions(program, ("onnx2tf", "tensorflow"))
+        )
 
 
 def find_onnx2tf(python: str | Path | None, doing: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,18 @@ from edgec.errors import ImportFailure, MissingExtra
 
 LOG_TAIL_BYTES = 16_384
 LONGEST_REASON = 300  # characters
+VERSIONS_TIMEOUT_S = 30.0
+OLDEST_PYTHON = (3, 9)
+PROBE_TIMEOUT_S = 60.0
+_PROBE = """
+import sys
+try:
+    from importlib.util import find_spec
+    found = find_spec(sys.argv[1]) is not None
+except ImportError:
+    found = False
+print("edgec-probe %d.%d %d" % (sys.version_info[0], sys.version_info[1], found))
+"""
 _NOISE = ("INFO:", "WARNING:", "W0000", "I0000", "Traceback", "File ", "DEBUG:")
 
 
@@ -29,8 +42,8 @@ def interpreter(python: str | Path | None, package: str, doing: str, missing: st
     """The Python to run: the given one, else this one where it has `package`.
 
     Raises:
-        ImportFailure: the given interpreter is not there.
-        MissingExtra: none was given and this one has no such package; `missing` says what to do.
+        ImportFailure: the given program is not there, is no Python or one that is too old.
+        MissingExtra: this Python, or the given one, has no such package; `missing` says what to do.
     """
     if python is None:
         if find_spec(package) is None:
@@ -39,7 +52,31 @@ def interpreter(python: str | Path | None, package: str, doing: str, missing: st
     found = shutil.which(str(Path(python).expanduser()))
     if found is None:
         raise ImportFailure(f"{doing}: --python names '{python}', which is no program that can be run.")
+    _check_interpreter(os.path.abspath(found), package, doing, missing)
     return os.path.abspath(found)
+
+
+def _check_interpreter(program: str, package: str, doing: str, missing: str) -> None:
+    """Ask a program whether it is a Python that can find `package`, without importing that."""
+    named = f"{doing}: --python names '{program}', which"
+    try:
+        answer = subprocess.run(
+            [program, "-c", _PROBE, package], stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_TIMEOUT_S,
+            env=environment(program),
+        )  # fmt: skip
+    except OSError as error:
+        raise ImportFailure(f"{doing}: '{program}' cannot be run: {error.strerror or error}.") from error
+    except subprocess.TimeoutExpired as error:
+        raise ImportFailure(f"{named} does not answer as a Python does.") from error
+    said = re.search(rb"edgec-probe (\d+)\.(\d+) (\d)", answer.stdout)
+    if said is None:
+        raise ImportFailure(f"{named} does not answer as a Python does; is that environment whole?")
+    major, minor, has = (int(part) for part in said.groups())
+    if (major, minor) < OLDEST_PYTHON:
+        wanted = ".".join(str(part) for part in OLDEST_PYTHON)
+        raise ImportFailure(f"{named} is Python {major}.{minor}; name one of {wanted} or newer.")
+    if not has:
+        raise MissingExtra(f"{named} is a Python without {package}; {missing}.")
 
 
 class Worker:
@@ -58,7 +95,8 @@ class Worker:
                 self._process = subprocess.Popen(
                     [*command, str(self.folder)],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                    cwd=self.folder, env=environment(command[0]), start_new_session=True,
+                    cwd=self.folder, start_new_session=True,
+                    env=environment(command[0]) | {"TMPDIR": str(self.folder)},  # its own leavings go with it
                 )  # fmt: skip
         except OSError as error:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -87,7 +125,11 @@ class Worker:
             status, said = self._process.wait(), last_useful_line(self._log)
             self.close()
             raise ImportFailure(f"{self.doing}: {how_it_ended(status, said)}.")
-        reply: dict[str, Any] = json.loads(line)
+        try:
+            reply: dict[str, Any] = json.loads(line)
+        except ValueError as error:
+            self.close()
+            raise ImportFailure(f"{self.doing}: its process answered what is no reply: {line[:80]!r}.") from error
         if "error" in reply:
             raise ImportFailure(f"{self.doing}: {str(reply['error']).rstrip('.')}.")
         return reply
@@ -121,6 +163,25 @@ def run_once(command: Sequence[str], folder: Path, *, doing: str, timeout_s: flo
                 _kill(process)
     if status != 0:
         raise ImportFailure(f"{doing}: {how_it_ended(status, last_useful_line(log))}.")
+
+
+def package_versions(python: str, packages: Sequence[str]) -> dict[str, str]:
+    """Versions of those packages that another Python has; empty where it does not say."""
+    code = (
+        "import json, sys\n"
+        "from importlib import metadata\n"
+        "found = {d.metadata['Name']: d.version for d in metadata.distributions()}\n"
+        "print(json.dumps({n: found[n] for n in sys.argv[1:] if n in found}))"
+    )
+    try:
+        run = subprocess.run(
+            [python, "-c", code, *packages], capture_output=True, timeout=VERSIONS_TIMEOUT_S, env=environment(python),
+            stdin=subprocess.DEVNULL, cwd=tempfile.gettempdir(), check=True,
+        )  # fmt: skip
+        found = json.loads(run.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return {}
+    return {str(name): str(version) for name, version in found.items()} if isinstance(found, dict) else {}
 
 
 def environment(python: str) -> dict[str, str]:

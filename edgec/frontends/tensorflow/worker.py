@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.util
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 Shapes = dict[str, list[int]]
+OLDEST_TENSORFLOW = (2, 16)  # the first with Keras 3
 # Arguments that older Keras versions wrote with the only value they had, and that current layers reject.
 WITHOUT_EFFECT: dict[str, dict[str, Any]] = {
     "DepthwiseConv2D": {"groups": 1},
@@ -34,11 +36,23 @@ WITHOUT_EFFECT: dict[str, dict[str, Any]] = {
     "BatchNormalization": {"renorm": False, "virtual_batch_size": None, "fused": None},
     "InputLayer": {"ragged": False},
 }
-# Ops by which a graph reads or writes files or calls Python: a model has no business with them.
+# What Keras writes as of the module `builtins`; it would import any other module that a file names.
+PLAIN_TYPES = {"function", "dict", "list", "tuple", "str", "int", "float", "bool", "NoneType"}
+MOST_UNPACKED = 20  # times the size of a .keras file, whose weights are hardly smaller when they are packed
+SMALL_BYTES = 64 << 20
+# Ops by which a graph reads or writes files or calls Python: a model has no business with them. (The ones by which
+# TensorFlow stores and restores the variables, MergeV2Checkpoints among them, are in every SavedModel.)
 FORBIDDEN_OPS = {
     "ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc", "PrintV2", "ReaderReadV2",
-    "WholeFileReaderV2", "FixedLengthRecordReaderV2", "TextLineReaderV2", "DebugIdentityV2", "DebugIdentityV3",
-    "RpcCall", "RpcClient", "RpcServer", "Save", "SaveSlices", "LoadDataset", "SaveDataset",
+    "WholeFileReader", "WholeFileReaderV2", "FixedLengthRecordReader", "FixedLengthRecordReaderV2", "TextLineReader",
+    "TextLineReaderV2", "TFRecordReader", "TFRecordReaderV2", "LMDBReader", "IdentityReader", "IdentityReaderV2",
+    "ReaderRead", "ReaderReadUpTo", "ReaderReadUpToV2", "DebugIdentity", "DebugIdentityV2", "DebugIdentityV3",
+    "RpcCall", "RpcClient", "RpcServer", "Save", "SaveSlices", "LoadDataset", "LoadDatasetV2", "SaveDataset",
+    "SaveDatasetV2", "InitializeTableFromTextFile", "InitializeTableFromTextFileV2", "TextLineDataset",
+    "TFRecordDataset", "TFRecordDatasetV2", "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2", "SqlDataset",
+    "CSVDataset", "CSVDatasetV2", "ExperimentalCSVDataset", "ExperimentalSqlDataset", "LMDBDataset",
+    "ExperimentalLMDBDataset", "SnapshotDataset", "SnapshotDatasetV2", "CacheDataset", "CacheDatasetV2",
+    "CreateSummaryFileWriter", "CreateSummaryDbWriter",
 }  # fmt: skip
 
 
@@ -48,6 +62,17 @@ class Refusal(Exception):
 
 def _tf() -> Any:
     return importlib.import_module("tensorflow")
+
+
+def _check_version() -> None:
+    """Refuse a TensorFlow that is too old for Keras 3, or that is not whole."""
+    try:
+        version = str(_tf().__version__)
+    except Exception as error:  # a broken installation fails in its own ways
+        raise Refusal(f"importing tensorflow failed: {_said(error)}") from error
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST_TENSORFLOW:
+        wanted = ".".join(str(part) for part in OLDEST_TENSORFLOW)
+        raise Refusal(f"TensorFlow {version} is too old; name a Python with {wanted} or newer by --python")
 
 
 class Model:
@@ -65,8 +90,9 @@ class Model:
     def trace(self, shapes: Shapes, output_names: Sequence[str]) -> None:
         """Fix all shapes and trace; raises Refusal where a dimension is not known."""
         tf = _tf()
+        batch = _given_batch(self.inputs, shapes)
         specs = [  # the reader of the `.tflite` puts them in order by these numbers
-            tf.TensorSpec(_fixed(name, shape, shapes), dtype, f"input_{i:04}")
+            tf.TensorSpec(_fixed(name, shape, shapes, batch), dtype, f"input_{i:04}")
             for i, (name, shape, dtype) in enumerate(self.inputs)
         ]
 
@@ -79,14 +105,22 @@ class Model:
         if len(self.output_names) != len(outputs):
             self.output_names = [f"output_{i}" for i in range(len(outputs))]
 
-    def convert(self) -> bytes:
-        """The float `.tflite`."""
-        converter = _tf().lite.TFLiteConverter.from_concrete_functions([_frozen(self.concrete)], self.keep)
-        return bytes(converter.convert())
+    def convert(self, folder: Path) -> bytes:
+        """The float `.tflite`; a model with state goes through a SavedModel in `folder`, which sets its first state."""
+        tf = _tf()
+        if not _writes_state(self.concrete):
+            return _converted(tf.lite.TFLiteConverter.from_concrete_functions([_frozen(self.concrete)], self.keep))
+        module = tf.Module()
+        module.model, module.variables_used = self.keep, list(self.concrete.variables)
+        tf.saved_model.save(module, str(folder / "stateful"), signatures=self.concrete)
+        return _converted(tf.lite.TFLiteConverter.from_saved_model(str(folder / "stateful")))
 
     def run(self, feeds: dict[str, Any]) -> list[Any]:
-        """Outputs in order for arrays by input name."""
+        """Outputs in order for arrays by input name; other shapes than those traced are traced anew."""
         tf = _tf()
+        shapes = {name: list(feeds[name].shape) for name in self.input_names}
+        if any(shapes[name] != list(t.shape) for name, t in zip(self.input_names, self.concrete.inputs)):
+            self.trace(shapes, self.output_names)
         arguments = [
             tf.constant(feeds[name], dtype, tensor.shape)
             for (name, _, dtype), tensor in zip(self.inputs, self.concrete.inputs)
@@ -94,12 +128,21 @@ class Model:
         return [tensor.numpy() for tensor in tf.nest.flatten(self.concrete(*arguments))]
 
 
-def _frozen(concrete: Any) -> Any:
-    """The function with its variables as constants: Keras 3's are left as variables otherwise. State stays state."""
+def _converted(converter: Any) -> bytes:
+    """What the converter writes, a list's entry that a loop sets as DYNAMIC_UPDATE_SLICE: by default it is a
+    concatenation of two slices whose sizes are open. Versions without that switch ignore it."""
+    converter._experimental_enable_dynamic_update_slice = True
+    return bytes(converter.convert())
+
+
+def _writes_state(concrete: Any) -> bool:
     definition = concrete.graph.as_graph_def()
     nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
-    if any(node.op.startswith("Assign") for node in nodes):
-        return concrete
+    return any(node.op.startswith("Assign") for node in nodes)
+
+
+def _frozen(concrete: Any) -> Any:
+    """The function with its variables as constants: Keras 3's are left as variables otherwise."""
     constants = importlib.import_module("tensorflow.python.framework.convert_to_constants")
     return constants.convert_variables_to_constants_v2(concrete, lower_control_flow=False)
 
@@ -107,21 +150,79 @@ def _frozen(concrete: Any) -> Any:
 class FrozenGraph(Model):
     """A TF1 graph, cut at the named inputs and outputs; its control flow is older than functions."""
 
-    def __init__(self, path: Path, inputs: list[tuple[str, Any, Any]], function: Callable[..., Any]) -> None:
+    def __init__(
+        self, path: Path, graph_def: Any, inputs: list[tuple[str, Any, Any]], function: Callable[..., Any]
+    ) -> None:
         super().__init__(function, None, inputs)
-        self.path = path
+        self.path, self.graph_def = path, graph_def
 
-    def convert(self) -> bytes:
-        """The float `.tflite`, by the converter for frozen graphs."""
+    def convert(self, folder: Path) -> bytes:
+        """The float `.tflite`, by the converter for frozen graphs; it knows lists, not the arrays of TF1's loops."""
+        arrays = _script_beside("tensor_arrays")
+        path = self.path
+        if arrays.has_arrays(self.graph_def):
+            path = folder / "without_arrays.pb"
+            try:
+                path.write_bytes(arrays.without_arrays(self.graph_def, self._known_shapes()).SerializeToString())
+            except arrays.Unfit as unfit:
+                raise Refusal(str(unfit)) from unfit
         sizes = {name: list(t.shape) for name, t in zip(self.input_names, self.concrete.inputs)}
         converter = _tf().compat.v1.lite.TFLiteConverter.from_frozen_graph(
-            str(self.path), [_node(n) for n in self.input_names], [_node(n) for n in self.output_names],
+            str(path), [_node(n) for n in self.input_names], [_node(n) for n in self.output_names],
             {_node(n): s for n, s in sizes.items()},
         )  # fmt: skip
-        return bytes(converter.convert())
+        return _converted(converter)
+
+    def run(self, feeds: dict[str, Any]) -> list[Any]:
+        """Outputs in order for arrays by input name, in a session: a function knows no loops of TF1."""
+        return list(self._computed([_port(name) for name in self.output_names], feeds))
+
+    def _computed(self, tensors: list[str], feeds: dict[str, Any]) -> Any:
+        tf = _tf()
+        graph = tf.Graph()
+        with graph.as_default():
+            tf.import_graph_def(self.graph_def, name="")
+        dtypes = {name: dtype.as_numpy_dtype for name, _, dtype in self.inputs}
+        given = {_port(name): array.astype(dtypes[name]) for name, array in feeds.items()}
+        with tf.compat.v1.Session(graph=graph) as session:
+            return session.run(tensors, given)
+
+    def _known_shapes(self) -> dict[str, list[int] | None]:
+        """What is known of the tensors' shapes, -1 for an open dimension, by their names in the graph.
+
+        What a loop writes has no shape before it runs, so the graph runs once on zeros to see what was gathered.
+        """
+        tensors = [tensor for op in self.concrete.graph.get_operations() for tensor in op.outputs]
+        shapes = {t.name: None if t.shape.rank is None else [-1 if n is None else n for n in t.shape] for t in tensors}
+        numpy = importlib.import_module("numpy")
+        zeros = {name: numpy.zeros(t.shape) for name, t in zip(self.input_names, self.concrete.inputs)}
+        for name in (f"{node.name}:0" for node in self.graph_def.node if node.op == "TensorArrayGatherV3"):
+            if shapes.get(name) is None or -1 in (shapes[name] or ()):
+                try:
+                    shapes[name] = list(self._computed([name], zeros)[0].shape)
+                except _tf().errors.OpError:  # it needs more than the named inputs: it is not known, then
+                    continue
+        return shapes
 
 
-def _fixed(name: str, shape: Any, shapes: Shapes) -> list[int]:
+def _script_beside(name: str) -> Any:
+    """Another script of this folder, which is on no search path here."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _given_batch(inputs: Sequence[tuple[str, Any, Any]], shapes: Shapes) -> int:
+    """The batch: what --shape gives an open first dimension, else 1."""
+    open_ = [name for name, shape, _ in inputs if shape and next(iter(shape)) is None]
+    given = [shapes[name][0] for name in open_ if shapes.get(name)]
+    return given[0] if given else 1
+
+
+def _fixed(name: str, shape: Any, shapes: Shapes, batch: int = 1) -> list[int]:
     if shape is None:
         if name in shapes:
             return shapes[name]
@@ -129,14 +230,17 @@ def _fixed(name: str, shape: Any, shapes: Shapes) -> list[int]:
     sizes = list(shape)
     if name in shapes:
         given = shapes[name]
-        if len(given) != len(sizes) or any(s not in (None, g) for s, g in zip(sizes, given)):
-            raise Refusal(f"--shape {name}={_sizes(given)} does not fit its shape ({_sizes(sizes)})")
+        if len(given) != len(sizes):
+            raise Refusal(f"input '{name}' has {len(sizes)} dimensions ({_sizes(sizes)}), --shape gives {len(given)}")
+        for axis, (size, wanted) in enumerate(zip(sizes, given)):
+            if size not in (None, wanted):
+                raise Refusal(f"dimension {axis} of input '{name}' is {size}, --shape gives {wanted}")
         return given
     unknown = [axis for axis, size in enumerate(sizes) if size is None and axis > 0]
     if unknown:
-        example = _sizes([1 if axis == 0 and size is None else size for axis, size in enumerate(sizes)], "N")
+        example = _sizes([batch if axis == 0 and size is None else size for axis, size in enumerate(sizes)], "N")
         raise Refusal(f"dimension {unknown[0]} of input '{name}' is not fixed; fix it with --shape {name}={example}")
-    return [1 if size is None else int(size) for size in sizes]
+    return [batch if size is None else int(size) for size in sizes]
 
 
 def _sizes(sizes: Sequence[Any], unknown: str = "?") -> str:
@@ -150,7 +254,11 @@ def load_keras(path: Path, folder: Path) -> tuple[Model, list[str]]:
     """A `.keras` or `.h5` file; older files are repaired in a copy inside `folder`."""
     keras = importlib.import_module("keras")
     repaired = _repaired_h5(path, folder) if path.suffix.lower() in (".h5", ".hdf5") else _checked_keras(path)
-    model = keras.saving.load_model(str(repaired), compile=False, safe_mode=True)
+    try:
+        model = keras.saving.load_model(str(repaired), compile=False, safe_mode=True)
+    except (TypeError, ValueError) as error:
+        unknown = re.search(r"(?:Unknown \w+|Could not locate \w+):? '([^']+)'", str(error))
+        raise (_custom(unknown[1]) if unknown else error) from error
     if not getattr(model, "inputs", None):
         raise Refusal("the model was saved without its inputs' shapes; export it as a SavedModel")
 
@@ -175,14 +283,37 @@ def _checked_keras(path: Path) -> Path:
     with zipfile.ZipFile(path) as archive:
         if "config.json" not in archive.namelist():
             raise Refusal("it is no .keras file: it holds no config.json")
+        unpacked = sum(info.file_size for info in archive.infolist())
+        if unpacked > MOST_UNPACKED * path.stat().st_size + SMALL_BYTES:
+            raise Refusal(f"it unpacks to {unpacked} bytes, far more than weights ever do")
         _refuse_code(json.loads(archive.read("config.json")))
+        for info in archive.infolist():
+            if info.filename.endswith(".h5"):
+                with archive.open(info) as member:
+                    _refuse_outside(member)
     return path
+
+
+def _refuse_outside(file: Any) -> None:
+    """Refuse an HDF5 file, a path or an open one, whose weights lie in other files."""
+    h5py = importlib.import_module("h5py")
+    with h5py.File(file, "r") as opened:
+        parts = [opened]
+        opened.visititems(lambda _, part: parts.append(part))
+        for part in parts:
+            if isinstance(part, h5py.Dataset):
+                outside = bool(part.external) or part.is_virtual
+            else:
+                outside = any(isinstance(part.get(name, getlink=True), h5py.ExternalLink) for name in part)
+            if outside:
+                raise Refusal(f"its part '{part.name}' lies in another file, which edgec does not read; save it whole")
 
 
 def _repaired_h5(path: Path, folder: Path) -> Path:
     h5py = importlib.import_module("h5py")
     if not h5py.is_hdf5(path):
         raise Refusal("it is no HDF5 file")
+    _refuse_outside(path)
     with h5py.File(path, "r") as file:
         text = file.attrs.get("model_config")
     if text is None:
@@ -219,27 +350,63 @@ def _repair(layer: dict[str, Any]) -> int:
     return dropped
 
 
-def _refuse_code(config: Any) -> None:
-    for layer in _layers(config):
-        if layer["class_name"] in ("Lambda", "__lambda__"):
-            name = layer["config"].get("name", "")
-            raise Refusal(
-                f"its layer '{name}' is a Lambda, Python code stored in the file, which edgec does not run; "
-                "replace it by a layer, or export the model as a SavedModel"
-            )
+def _refuse_code(config: Any, layer: str = "") -> None:
+    """Refuse Python code stored in the file, and classes whose code is not in it, anywhere in a configuration."""
+    if isinstance(config, list):
+        for part in config:
+            _refuse_code(part, layer)
+    if not isinstance(config, dict):
+        return
+    inner = config.get("config")
+    if isinstance(inner, dict) and isinstance(inner.get("name"), str):
+        layer = inner["name"]
+    if config.get("class_name") in ("Lambda", "__lambda__") or _is_byte_code(config):
+        raise Refusal(
+            f"its layer '{layer}' is or holds a lambda, Python code stored in the file, which edgec does not run; "
+            "replace it by a layer, or export the model as a SavedModel"
+        )
+    if isinstance(config.get("vocabulary"), str):
+        raise Refusal(
+            f"its layer '{layer}' reads its words from a file, which edgec does not do; save them in the layer"
+        )
+    module, name = str(config.get("module", "keras")), str(config.get("class_name"))
+    if module.split(".")[0] != "keras" and not (module == "builtins" and name in PLAIN_TYPES):
+        raise _custom(name)
+    for key, value in config.items():
+        if key != "compile_config":  # how it was trained is not read
+            _refuse_code(value, layer)
+
+
+def _is_byte_code(config: dict[str, Any]) -> bool:
+    """True for the form in which Keras stores a function as marshalled byte code, its defaults and its closure."""
+    value = config.get("value")
+    return set(config) == {"value"} and isinstance(value, list) and len(value) == 3 and isinstance(value[0], str)
+
+
+def _custom(name: str) -> Refusal:
+    return Refusal(
+        f"it uses '{name}', which is not Keras's own and whose code is not in the file; export the model as a "
+        "SavedModel, with model.export(), where that code is at hand"
+    )
 
 
 # -- SavedModel --------------------------------------------------------------------------------------------------------
 
 
-def load_saved_model(path: Path, folder: Path) -> tuple[Model, list[str]]:
+def load_saved_model(path: Path, folder: Path, shapes: Shapes) -> tuple[Model, list[str]]:
     """The default signature of a SavedModel, or the only one it has."""
     tf = _tf()
-    loaded = tf.saved_model.load(str(_without_optimizer(path, _checked_proto(path), folder)))
+    proto = _checked_proto(path)
+    slots, lists = _drop_optimizer(proto), _fix_batch_of_lists(proto, shapes)
+    loaded = tf.saved_model.load(str(_copy_with(proto, path, folder) if slots or lists else path))
     names = sorted(loaded.signatures)
     key = "serving_default" if "serving_default" in names else names[0] if len(names) == 1 else None
     if key is None:
-        raise Refusal(f"it has the signatures {', '.join(names) or '(none)'}, but no 'serving_default'")
+        has = f"it has the signatures {', '.join(names)}" if names else "it has no signature"
+        raise Refusal(
+            f"{has}; save it with the function to compile as its signature, tf.saved_model.save(model, folder, "
+            "signatures={'serving_default': function})"
+        )
     signature = loaded.signatures[key]
     specs = signature.structured_input_signature[1]
     inputs = [(n, None if s.shape.rank is None else tuple(s.shape), s.dtype) for n, s in sorted(specs.items())]
@@ -254,6 +421,10 @@ def load_saved_model(path: Path, folder: Path) -> tuple[Model, list[str]]:
 
 def _checked_proto(path: Path) -> Any:
     proto = importlib.import_module("tensorflow.core.protobuf.saved_model_pb2").SavedModel()
+    root = path.resolve()
+    for inner in (path / "saved_model.pb", *path.rglob("*")):
+        if not inner.resolve().is_relative_to(root):
+            raise Refusal(f"'{inner.relative_to(path)}' is a link that leads out of the model's folder")
     try:
         proto.ParseFromString((path / "saved_model.pb").read_bytes())
     except Exception as error:
@@ -263,13 +434,52 @@ def _checked_proto(path: Path) -> Any:
     return proto
 
 
-def _without_optimizer(path: Path, proto: Any, folder: Path) -> Path:
-    """The model without an old optimizer's slots, which current TensorFlow cannot load; a copy where there are any."""
+def _drop_optimizer(proto: Any) -> int:
+    """Forget an old optimizer's slots, which current TensorFlow cannot load; how many variables had some."""
     slotted = [n for g in proto.meta_graphs for n in g.object_graph_def.nodes if n.slot_variables]
-    if not slotted:
-        return path
     for node in slotted:
         del node.slot_variables[:]
+    return len(slotted)
+
+
+def _fix_batch_of_lists(proto: Any, shapes: Shapes) -> int:
+    """Put the batch size into the lists that recurrent layers keep; how many constants changed.
+
+    Traced with an open batch, a layer says that an entry of its list is [-1, features]. The converter wants to know it,
+    and tracing anew with a fixed input does not reach that constant.
+    """
+    changed = 0
+    for graph in proto.meta_graphs:
+        inputs = {name: tensor for s in graph.signature_def.values() for name, tensor in s.inputs.items()}
+        open_batch = [name for name, t in inputs.items() if t.tensor_shape.dim and t.tensor_shape.dim[0].size < 0]
+        batches = {shapes[name][0] for name in open_batch if shapes.get(name)} or {1}
+        if open_batch and len(batches) == 1:
+            functions = [function.node_def for function in graph.graph_def.library.function]
+            changed += sum(_fix_lists(nodes, min(batches)) for nodes in (graph.graph_def.node, *functions))
+    return changed
+
+
+def _fix_lists(nodes: Any, batch: int) -> int:
+    """The same for the nodes of one function."""
+    readers: dict[str, set[str]] = {}
+    for node in nodes:
+        for name in node.input:
+            readers.setdefault(_node(name.lstrip("^")), set()).add(node.op)
+    changed = 0
+    for node in nodes:
+        ops = readers.get(node.name, set())
+        if node.op != "Const" or not ops or not all(op.startswith("TensorList") for op in ops):
+            continue
+        sizes = _tf().make_ndarray(node.attr["value"].tensor).copy()
+        if sizes.ndim == 1 and len(sizes) > 1 and sizes[0] == -1 and (sizes[1:] > 0).all():
+            sizes[0] = batch
+            node.attr["value"].tensor.CopyFrom(_tf().make_tensor_proto(sizes))
+            changed += 1
+    return changed
+
+
+def _copy_with(proto: Any, path: Path, folder: Path) -> Path:
+    """A copy of a SavedModel with another graph."""
     copy = folder / "saved_model"
     shutil.copytree(path, copy, ignore=shutil.ignore_patterns("saved_model.pb", "keras_metadata.pb"))
     (copy / "saved_model.pb").write_bytes(proto.SerializeToString())
@@ -311,12 +521,12 @@ def load_frozen(path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> tu
         replaced = {_port(name): argument for name, argument in zip(inputs, arguments)}
         return tf.import_graph_def(graph_def, replaced, [_port(name) for name in outputs], name="")
 
-    return FrozenGraph(path, described, call), outputs
+    return FrozenGraph(path, graph_def, described, call), outputs
 
 
 def _ends(graph_def: Any) -> list[str]:
     read = {_node(name.lstrip("^")) for node in graph_def.node for name in node.input}
-    idle = ("Const", "NoOp", "Assert", "Placeholder")
+    idle = ("Const", "NoOp", "Assert", "Placeholder", "Exit")  # a counter leaves its loop, too
     return [node.name for node in graph_def.node if node.name not in read and node.op not in idle]
 
 
@@ -341,11 +551,12 @@ def _node(name: str) -> str:
 
 
 def _load(request: dict[str, Any], folder: Path) -> Model:
+    _check_version()
     path, kind = Path(request["path"]), request["kind"]
     if kind != "pb" and (request["inputs"] or request["outputs"]):
         raise Refusal("--inputs and --outputs are for frozen .pb graphs; this file names its own")
     if kind == "saved_model":
-        model, outputs = load_saved_model(path, folder)
+        model, outputs = load_saved_model(path, folder, request["shapes"])
     elif kind == "pb":
         model, outputs = load_frozen(path, request["inputs"], request["outputs"])
     else:
@@ -360,10 +571,11 @@ def _load(request: dict[str, Any], folder: Path) -> Model:
 def _answer(request: dict[str, Any], model: Model | None, folder: Path) -> tuple[Model, dict[str, Any]]:
     if model is None:
         model = _load(request, folder)
-        data = model.convert()
+        data = model.convert(folder)
         Path(request["to"]).write_bytes(data)
         return model, {
             "inputs": model.input_names, "outputs": model.output_names, "tensorflow": str(_tf().__version__),
+            "dims": [None if shape is None else list(shape) for _, shape, _ in model.inputs],
             "sha256": hashlib.sha256(data).hexdigest(),
         }  # fmt: skip
     numpy = importlib.import_module("numpy")
