@@ -126,7 +126,7 @@ class StridedSlice(SpaceRule):
 
     def parts(self, op: Op) -> list[Part] | None:
         """The operand's space; a dropped axis has size 1 in the result."""
-        x, bounds = op.operand(0), self._bounds(op)
+        x, bounds = op.operand(0), strided_bounds(op)
         if bounds is None:
             return None
         taken = [len(range(*b)) for b in bounds]
@@ -140,29 +140,9 @@ class StridedSlice(SpaceRule):
     def _dropped(self, op: Op) -> set[int]:
         return {d for d in range(op.operand(0).type.rank) if op.attributes["shrink_axis_mask"] >> d & 1}
 
-    def _bounds(self, op: Op) -> list[tuple[int, int, int]] | None:
-        """(begin, end, stride) for every dimension, None for forms that are left alone."""
-        x, a = op.operand(0), op.attributes
-        given = [constant_ints(op.operand(i)) for i in (1, 2, 3)]
-        if a["ellipsis_mask"] or a["new_axis_mask"] or a["offset"] or None in given:
-            return None
-        begins, ends, strides = (v or [] for v in given)
-        if any(s < 1 for s in strides):
-            return None
-        bounds = []
-        for d, size in enumerate(x.shape):
-            if d >= len(begins):
-                bounds.append((0, size, 1))
-                continue
-            begin = 0 if a["begin_mask"] >> d & 1 else _clamped(begins[d], size)
-            end = size if a["end_mask"] >> d & 1 else _clamped(ends[d], size)
-            shrunk = a["shrink_axis_mask"] >> d & 1
-            bounds.append((begin, begin + 1, 1) if shrunk else (begin, max(end, begin), strides[d]))
-        return bounds
-
     def emit_placed(self, op: Op, part: SpacePart, placement: Placement, emitter: Emitter) -> Sequence[Value]:
         """Begin, end and stride by axis, without masks but for dropped axes."""
-        bounds = self._bounds(op)
+        bounds = strided_bounds(op)
         assert bounds is not None
         shape = placement.shape(0)
         dropped = placement.axes_of(sorted(self._dropped(op)))
@@ -175,6 +155,27 @@ class StridedSlice(SpaceRule):
             op, with_placed(op, fetch_placed(part, placement, emitter), parameters), emitter,
             begin_mask=0, end_mask=0, shrink_axis_mask=sum(1 << axis for axis in dropped),
         )  # fmt: skip
+
+
+def strided_bounds(op: Op) -> list[tuple[int, int, int]] | None:
+    """(begin, end, stride) for every dimension, None for forms that are left alone."""
+    x, a = op.operand(0), op.attributes
+    given = [constant_ints(op.operand(i)) for i in (1, 2, 3)]
+    if a["ellipsis_mask"] or a["new_axis_mask"] or a["offset"] or None in given:
+        return None
+    begins, ends, strides = (v or [] for v in given)
+    if any(s < 1 for s in strides):
+        return None
+    bounds = []
+    for d, size in enumerate(x.shape):
+        if d >= len(begins):
+            bounds.append((0, size, 1))
+            continue
+        begin = 0 if a["begin_mask"] >> d & 1 else _clamped(begins[d], size)
+        end = size if a["end_mask"] >> d & 1 else _clamped(ends[d], size)
+        shrunk = a["shrink_axis_mask"] >> d & 1
+        bounds.append((begin, begin + 1, 1) if shrunk else (begin, max(end, begin), strides[d]))
+    return bounds
 
 
 def _clamped(bound: int, size: int) -> int:

@@ -95,12 +95,14 @@ class SpaceRule(LayoutRule):
 
 
 def placement_of(part: SpacePart, emitter: Emitter) -> Placement:
-    """A placement that takes an operand as it is held, where there is such a one; else the default."""
+    """A placement that takes an operand as it is held, where that takes no fifth axis; else the default."""
     for i, slot in enumerate(part.slots):
         if slot.operand is None:
             continue
         shape = emitter.held_shape(slot.value, part.mode.orders[i])
-        placement = None if shape is None else placed_like(part.space, part.mode, i, shape)
+        if shape is None or len(shape) > max(len(part.space.sizes), 4):
+            continue
+        placement = placed_like(part.space, part.mode, i, shape)
         if placement is not None:
             return placement
     return placed_by_default(part.space, part.mode)

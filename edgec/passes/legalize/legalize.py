@@ -9,7 +9,7 @@ from edgec.errors import LoweringError, PassError
 from edgec.ir.graph import Graph, Module
 from edgec.ops import build
 from edgec.passes.base import Pass, PassContext, PassResult
-from edgec.passes.legalize import merge_dimensions
+from edgec.passes.legalize import decompose_rank, merge_dimensions
 from edgec.passes.legalize.add_zero_bias import AddZeroBias
 from edgec.passes.legalize.concatenate_in_steps import ConcatenateInSteps
 from edgec.passes.legalize.narrow_parameters import NarrowParameters
@@ -31,6 +31,8 @@ RULES: tuple[TargetRule, ...] = (
     SquareByMul(),
     NegByMul(),
     *merge_dimensions.RULES,
+    *decompose_rank.BEFORE_TRANSPOSES,  # which makes transposes
+    *decompose_rank.RULES,  # after merging, which costs less
     AddZeroBias(),
 )
 MAX_SWEEPS = 10

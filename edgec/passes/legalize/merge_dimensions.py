@@ -22,7 +22,10 @@ def _too_deep(op: Op, value: Value, merged: int, target: Target) -> bool:
     return limit is not None and value.type.rank > limit >= merged and not value.type.is_dynamic
 
 
-def _reshape(value: Value, shape: Sequence[int], builder: Builder) -> Value:
+def reshaped(value: Value, shape: Sequence[int], builder: Builder) -> Value:
+    """The value in another shape; itself where it has that shape."""
+    if value.shape == tuple(shape):
+        return value
     return builder.emit("reshape", [value, builder.ints(list(shape))], new_shape=tuple(shape), quant=value.quant)
 
 
@@ -63,8 +66,8 @@ class MergeTransposeDimensions(TargetRule):
         x, permutation = op.operand(0), constant_ints(op.operand(1)) or []
         rank = x.type.rank
         sizes, order = merged_permutation(x.shape, [axis % rank for axis in permutation])
-        value = builder.emit("transpose", [_reshape(x, sizes, builder), builder.ints(order)], quant=x.quant)
-        replace_named(op, builder, _reshape(value, op.result.shape, builder))
+        value = builder.emit("transpose", [reshaped(x, sizes, builder), builder.ints(order)], quant=x.quant)
+        replace_named(op, builder, reshaped(value, op.result.shape, builder))
 
 
 class MergeConcatenationDimensions(TargetRule):
@@ -82,12 +85,12 @@ class MergeConcatenationDimensions(TargetRule):
         parts = []
         for index in range(len(op.operands)):
             value = op.operand(index)
-            parts.append(_reshape(value, _around(value.shape, axis), builder))
+            parts.append(reshaped(value, _around(value.shape, axis), builder))
         activation = op.attributes["fused_activation_function"]
         joined = builder.emit(
             "concatenation", parts, axis=1, quant=op.result.quant, fused_activation_function=activation
         )
-        replace_named(op, builder, _reshape(joined, op.result.shape, builder))
+        replace_named(op, builder, reshaped(joined, op.result.shape, builder))
 
 
 def _around(shape: Sequence[int], axis: int) -> tuple[int, int, int]:
@@ -108,10 +111,10 @@ class MergeReductionDimensions(TargetRule):
         """reshape, reduce, reshape."""
         x, axes = op.operand(0), constant_ints(op.operand(1)) or []
         runs = _runs(x.shape, axes)
-        value = _reshape(x, [size for size, _ in runs], builder)
+        value = reshaped(x, [size for size, _ in runs], builder)
         reduced = [i for i, (_, is_reduced) in enumerate(runs) if is_reduced]
         value = builder.emit(op.opcode, [value, builder.ints(reduced)], quant=op.result.quant, keep_dims=False)
-        replace_named(op, builder, _reshape(value, op.result.shape, builder))
+        replace_named(op, builder, reshaped(value, op.result.shape, builder))
 
 
 def _runs(shape: Sequence[int], axes: Sequence[int]) -> list[tuple[int, bool]]:
@@ -138,9 +141,9 @@ class MergeSoftmaxDimensions(TargetRule):
     def rewrite(self, op: Op, builder: Builder, target: Target) -> None:
         """reshape, softmax, reshape."""
         x = op.operand(0)
-        value = _reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]), builder)
+        value = reshaped(x, (math.prod(x.shape[:-1]), x.shape[-1]), builder)
         value = builder.emit(op.opcode, [value], quant=op.result.quant, **op.attributes)
-        replace_named(op, builder, _reshape(value, op.result.shape, builder))
+        replace_named(op, builder, reshaped(value, op.result.shape, builder))
 
 
 class MergeSliceDimensions(TargetRule):
@@ -157,11 +160,11 @@ class MergeSliceDimensions(TargetRule):
         """reshape, the op on fewer axes, reshape."""
         x, touched = op.operand(0), _touched(op) or []
         groups = _kept_apart(op, touched)
-        value = _reshape(x, [math.prod(x.shape[a] for a in group) for group in groups], builder)
+        value = reshaped(x, [math.prod(x.shape[a] for a in group) for group in groups], builder)
         parameters = [_merged_parameter(op, index, groups, builder) for index in _parameter_indices(op)]
         extra = [op.operand(2)] if op.opcode == "padv2" else []
         value = builder.emit(op.opcode, [value, *parameters, *extra], quant=op.result.quant, **op.attributes)
-        replace_named(op, builder, _reshape(value, op.result.shape, builder))
+        replace_named(op, builder, reshaped(value, op.result.shape, builder))
 
 
 _MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
