@@ -213,10 +213,27 @@ class _GraphReader:
         graph.outputs = [self.value(i) for i in self.parent.ints(self.tree["outputs"])]
         self.output_at = _positions(graph.outputs)
         self._settle_empty_tensors()
+        self._tell_apart(graph.inputs, "inputs")
+        self._tell_apart(graph.outputs, "outputs")
         live = set(graph.values())
         graph.declared = tuple(self.values)
         graph.idle = tuple(v for v in self.values if v not in live)
         return graph
+
+    def _tell_apart(self, values: Sequence[Value], what: str) -> None:
+        """Give inputs or outputs that bear one name names of their own: samples and reports go by them."""
+        taken: set[str] = {v.name for v in values}
+        seen: dict[str, Value] = {}
+        for value in values:
+            if seen.setdefault(value.name, value) is value:
+                continue
+            name = value.name
+            number = next(n for n in range(1, len(values) + len(taken)) if f"{name}_{n}" not in taken)
+            value.name = f"{name}_{number}"
+            taken.add(value.name)
+            seen[value.name] = value
+            message = f"has two {what} called '{name}'; one is '{value.name}' now"
+            self.parent.note(f"graph '{self.graph.name}'", message)
 
     def _drop_data(self, value: Value, what: str) -> None:
         if value.data is not None:

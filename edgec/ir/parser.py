@@ -83,6 +83,8 @@ class _Parser:
             raise self.fail(f"expected a JSON value ({error.msg})") from error
         except RecursionError as error:
             raise self.fail("a JSON value is nested too deeply") from error
+        except ValueError as error:
+            raise self.fail("a number has more digits than any value could") from error
         return value
 
     def value(self) -> Any:

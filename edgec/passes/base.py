@@ -7,6 +7,7 @@ The module is valid before and after; `run` tells truthfully whether anything ch
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -31,10 +32,11 @@ class PassContext:
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
-    """Whether a pass changed the module, and one sentence on what it did."""
+    """Whether a pass changed the module, one sentence on what it did, and counts by name for who adds them up."""
 
     changed: bool
     note: str = ""
+    figures: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,14 @@ class Pass(ABC):
 
 @dataclass(frozen=True)
 class GraphPass(Pass):
-    """A pass that works graph by graph; `run_on_graph` returns how many changes it made."""
+    """A pass that works graph by graph; `run_on_graph` returns how many changes it made, the figure `counted`."""
+
+    counted: ClassVar[str] = "changes"
 
     def run(self, module: Module, context: PassContext) -> PassResult:
         """Run on every graph of the module."""
         changes = sum(self.run_on_graph(graph, context) for graph in module.graphs)
-        return PassResult(changes > 0, self.describe(changes) if changes else "")
+        return PassResult(changes > 0, self.describe(changes) if changes else "", {self.counted: changes})
 
     @abstractmethod
     def run_on_graph(self, graph: Graph, context: PassContext) -> int:

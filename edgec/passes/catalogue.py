@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from edgec.passes.canonicalize.canonicalize_mean_pool import CanonicalizeMeanPool
 from edgec.passes.canonicalize.canonicalize_reshape import CanonicalizeReshape
+from edgec.passes.canonicalize.convert_uint8 import ConvertUint8ToInt8
 from edgec.passes.canonicalize.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from edgec.passes.canonicalize.eliminate_dead_code import EliminateDeadCode
 from edgec.passes.canonicalize.eliminate_identity import EliminateIdentities
+from edgec.passes.canonicalize.expand_sparse import ExpandSparse
 from edgec.passes.canonicalize.fix_batch import FixBatch
 from edgec.passes.canonicalize.fold_constants import FoldConstants
+from edgec.passes.channels.route_channels import RouteChannels
 from edgec.passes.fuse.canonicalize_activation import CanonicalizeActivation
 from edgec.passes.fuse.canonicalize_fully_connected import CanonicalizeFullyConnected
 from edgec.passes.fuse.fold_mul_add_into_weights import FoldMulAddIntoWeights
@@ -21,6 +24,8 @@ from edgec.passes.registry import PassRegistry
 
 PASSES = PassRegistry(
     (
+        ExpandSparse,
+        ConvertUint8ToInt8,
         FixBatch,
         FoldConstants,
         EliminateDeadCode,
@@ -35,6 +40,7 @@ PASSES = PassRegistry(
         FuseMulAdd,
         FusePadsIntoWindows,
         FuseActivations,
+        RouteChannels,
         Legalize,
     )
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgec.errors import VerificationError
@@ -15,13 +15,14 @@ from edgec.passes.base import Pass, PassContext
 
 @dataclass(frozen=True, slots=True)
 class PassRecord:
-    """What one pass did: its options, whether it changed the module, the seconds it took, and its note."""
+    """What one pass did: its options, whether it changed the module, the seconds it took, its note and figures."""
 
     name: str
     options: dict[str, Any]
     changed: bool
     seconds: float
     note: str
+    figures: Mapping[str, int] = field(default_factory=dict)
 
 
 def run_passes(
@@ -46,8 +47,9 @@ def run_passes(
         if result.changed or pass_ is passes[-1]:
             _verify_after(unverified, module)
             unverified = []
+        seconds = time.perf_counter() - start
         records.append(
-            PassRecord(pass_.name, pass_.options(), result.changed, time.perf_counter() - start, result.note)
+            PassRecord(pass_.name, pass_.options(), result.changed, seconds, result.note, dict(result.figures))
         )
         if after_each is not None:
             after_each(pass_, module)

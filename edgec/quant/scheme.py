@@ -6,7 +6,9 @@ Weights: int8 -127..127, symmetric, per output channel or per tensor. Biases: in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +20,7 @@ INT8_MIN, INT8_MAX = -128, 127
 WEIGHT_MAX = 127  # narrow range: kernels multiply weights pairwise and rely on -128 not occurring
 BIAS_LIMIT = 2**30  # half of int32, so that bias plus products do not overflow the accumulator
 EMPTY_RANGE_SCALE = 1 / 128  # a tensor that is zero throughout: any scale holds it exactly
+BLOCK_ELEMENTS = 1 << 20  # quantized at a time
 SMALLEST_SCALE = 1e-20  # far inside float32's normal numbers, so that products of two scales do not vanish
 
 
@@ -61,10 +64,32 @@ def quantize_array(array: np.ndarray, dtype: DType, quant: QuantParams, narrow: 
     """Real values as integers of `dtype`: divide, round half to even, shift, saturate (at -127 where `narrow`)."""
     limits = np.iinfo(dtype.numpy)
     scale, zero_point = _broadcast(quant, array.ndim)
-    with np.errstate(over="ignore"):
-        steps = np.rint(array.astype(np.float64) / scale) + zero_point
-    low = -int(limits.max) if narrow else int(limits.min)
-    return np.asarray(np.clip(steps, low, int(limits.max)).astype(dtype.numpy))
+    low, high = -int(limits.max) if narrow else int(limits.min), int(limits.max)
+    integers = np.empty(array.shape, dtype.numpy)
+    for rows in _blocks(array.shape):
+        with np.errstate(over="ignore"):
+            steps = np.asarray(array[rows].astype(np.float64) / _rows_of(scale, rows))
+        np.rint(steps, out=steps)
+        steps += _rows_of(zero_point, rows)
+        np.clip(steps, low, high, out=steps)
+        integers[rows] = steps
+    return integers
+
+
+def _blocks(shape: tuple[int, ...]) -> Iterator[Any]:
+    """Indices of a few rows at a time: a large weight in float64 would take twice its own memory, several times."""
+    rows = max(BLOCK_ELEMENTS // max(math.prod(shape[1:]), 1), 1) if shape else 0
+    if not shape or shape[0] <= rows:
+        yield ...
+        return
+    for begin in range(0, shape[0], rows):
+        yield slice(begin, begin + rows)
+
+
+def _rows_of(parameter: np.ndarray, rows: Any) -> np.ndarray:
+    """The part of a broadcast scale or zero point that belongs to some rows."""
+    own = isinstance(rows, slice) and np.ndim(parameter) > 0 and parameter.shape[0] > 1
+    return parameter[rows] if own else parameter
 
 
 def dequantize_array(array: np.ndarray, quant: QuantParams) -> np.ndarray:
@@ -87,7 +112,7 @@ def _largest(weight: np.ndarray, axis: int | None) -> np.ndarray:
     if not weight.size:
         return np.zeros(1 if axis is None else weight.shape[axis])
     others = None if axis is None else tuple(i for i in range(weight.ndim) if i != axis)
-    return np.atleast_1d(np.abs(weight).max(axis=others))
+    return np.atleast_1d(np.maximum(weight.max(axis=others), -weight.min(axis=others)))
 
 
 def _broadcast(quant: QuantParams, rank: int) -> tuple[np.ndarray, np.ndarray]:

@@ -137,7 +137,7 @@ class _Storage:
 def _half(op: Op, index: int, value: Value) -> Value | None:
     del op, index
     data = value.array()
-    if not np.abs(data).max(initial=0.0) <= LARGEST_FLOAT16:  # NaN too
+    if not max(data.max(initial=0.0), -data.min(initial=0.0)) <= LARGEST_FLOAT16 or np.isnan(data.max(initial=0.0)):
         return None
     return Value(value.name, value.type.with_dtype(DType.FLOAT16), data.astype(np.float16))
 

@@ -73,6 +73,7 @@ def test_records_tell_what_each_pass_did() -> None:
         ("drop_last", {"count": 1}, True, "1 change"),
     ]
     assert all(r.seconds > 0 for r in records)
+    assert [dict(r.figures) for r in records] == [{"changes": 2}, {}, {"changes": 1}]
     assert seen == [("drop_last", 1), ("nothing", 1), ("drop_last", 0)]
     assert run_passes(module, passes[:1], PassContext())[0].changed is False
 

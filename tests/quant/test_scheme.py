@@ -134,3 +134,17 @@ def test_mse_keeps_a_uniform_tensor_whole() -> None:
     observer.update(np.random.default_rng(0).uniform(-3, 3, 8000).astype(np.float32))
     assert observer.range().maximum > 2.9
     assert observer.range().minimum < -2.9
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_large_arrays_are_quantized_by_blocks_alike(axis: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = np.random.default_rng(0).standard_normal((7, 5, 3)).astype(np.float32)
+    quant = weight_params(array, axis)
+    whole = quantize_array(array, DType.INT8, quant, narrow=True)
+    monkeypatch.setattr("edgec.quant.scheme.BLOCK_ELEMENTS", 30)
+    assert np.array_equal(quantize_array(array, DType.INT8, quant, narrow=True), whole)
+    assert np.array_equal(whole, np.rint(array.astype(np.float64) / scales_of(quant, axis)).clip(-127, 127))
+
+
+def scales_of(quant: QuantParams, axis: int | None) -> np.ndarray:
+    return np.array(quant.scale).reshape([-1 if i == axis else 1 for i in range(3)])

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from edgec.ir.dtype import DType
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.text_values import to_json
 from edgec.ir.verify import CUSTOM, OPAQUE
@@ -27,7 +28,8 @@ class EliminateCommonSubexpressions(GraphPass):
              %3 = add(%1, %2)
 
     Two ops are equal where opcode, attributes, operands and result types are; constants are compared by content. Ops
-    with side effects, random ones and those whose results are graph outputs (each output keeps its tensor) stay.
+    with side effects, reads of state, random ones and those whose results are graph outputs (each output keeps its
+    tensor) stay.
     """
 
     name: ClassVar[str] = "eliminate_common_subexpressions"
@@ -57,7 +59,12 @@ def _may_merge(op: Op) -> bool:
     definition = OP_DEFS.get(op.opcode)
     if op.opcode in (CUSTOM, OPAQUE, *RANDOM) or definition is None or definition.has_side_effects:
         return False
-    return not any(v is not None and v.is_variable for v in op.operands) and not op.intermediates
+    return not any(v is not None and _is_state(v) for v in op.operands) and not op.intermediates
+
+
+def _is_state(value: Value) -> bool:
+    """True for what another op may change between two reads: a variable, or the handle of one."""
+    return value.is_variable or value.dtype in (DType.RESOURCE, DType.VARIANT)
 
 
 def _key(op: Op, digests: dict[int, bytes]) -> Hashable:

@@ -37,7 +37,8 @@ class FixBatch(GraphPass):
             for value, type_ in kept.items():
                 value.type = type_
             return 0
-        message = f"the open batch of graph '{graph.name}' was fixed at {graph.inputs[0].shape[0]}"
+        opened = [v for v in graph.inputs if v in kept] or dynamic
+        message = f"the open batch of graph '{graph.name}' was fixed at {opened[0].shape[0]}"
         context.notes.append(Note(Severity.INFO, f"graph '{graph.name}'", message))
         return len(dynamic)
 

@@ -17,6 +17,7 @@ from edgec.passes.base import GraphPass, PassContext
 from edgec.runtime.evaluate import evaluate_constants
 
 RANDOM = {"random_uniform", "random_standard_normal", "multinomial"}
+SMALL_BUFFER_BYTES = 1 << 10
 KEPT = {CUSTOM, OPAQUE, *RANDOM}
 
 
@@ -28,7 +29,8 @@ class FoldConstants(GraphPass):
              %2 = conv_2d(%0, %1)                  %2 = conv_2d(%0, $1)
 
     All foldable ops of a graph are evaluated in one run. A `dequantize` of constant weights stays (it is how a file
-    holds fp16 weights), as does what would give more than `max_result_bytes`, unless its operands are larger.
+    holds fp16 weights), as does what would give more than `max_result_bytes`, unless its operands are larger, and the
+    `fill` of a buffer that a loop writes into, unless it is small.
     """
 
     name: ClassVar[str] = "fold_constants"
@@ -67,10 +69,15 @@ class FoldConstants(GraphPass):
             return False
         if op.opcode == "dequantize" or any(r.type.is_dynamic or r.is_variable for r in op.results):
             return False
-        if any(v is not None and v.sparsity is not None for v in op.operands):
+        if any(v is not None and v.sparsity is not None for v in op.operands) or _is_loop_buffer(op):
             return False
         written = sum(r.type.bytes for r in op.results)
         return written <= max(self.max_result_bytes, sum(v.type.bytes for v in op.operands if v is not None))
+
+
+def _is_loop_buffer(op: Op) -> bool:
+    large = op.opcode == "fill" and op.results[0].type.bytes > SMALL_BUFFER_BYTES
+    return large and bool(op.results[0].users) and all(user.opcode == "while" for user in op.results[0].users)
 
 
 def _evaluate(ops: Sequence[Op]) -> dict[Value, np.ndarray]:
