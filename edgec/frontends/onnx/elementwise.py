@@ -8,6 +8,7 @@ from functools import reduce
 
 import numpy as np
 
+from edgec.frontends.onnx.integer_arithmetic import divided, powered, shifted_left, truncated_remainder
 from edgec.frontends.onnx.node import Node, Refusal
 from edgec.frontends.onnx.translation import Translate, Translation
 from edgec.frontends.onnx.widening import FLOAT, WIDE, computed_in, widened
@@ -74,14 +75,14 @@ def power(node: Node, context: Translation) -> Value:
         return context.cast(context.emit("pow", [context.cast(base, FLOAT32), exponent]), base.dtype)
     wide = computed_in(base.dtype, WIDE)
     x = context.cast(base, wide)
+    if wide in (INT32, INT64) and exponent.data is not None and exponent.data.min(initial=0) < 0:
+        raise Refusal("an integer base needs exponents that are not negative")
     if exponent.data is not None and exponent.type.elements == 1 and exponent.type.rank <= base.type.rank:
         known = _known_power(context, x, float(exponent.data.reshape(-1)[0]))
         if known is not None:
             return context.cast(known, base.dtype)
     if wide is INT64:
-        raise Refusal(f"TFLite has no kernel for it in {base.dtype.value}")
-    if wide is INT32 and exponent.data is not None and exponent.data.min(initial=0) < 0:
-        raise Refusal("an integer base needs exponents that are not negative")
+        return context.cast(powered(context, x, context.cast(exponent, wide)), base.dtype)
     return context.cast(context.emit("pow", [x, context.cast(exponent, wide)]), base.dtype)
 
 
@@ -112,7 +113,20 @@ def modulo(node: Node, context: Translation) -> Value:
         magnitude = context.emit("floor_mod", [context.emit("abs", [x]), context.emit("abs", [y])])
         return context.mul(magnitude, context.emit("sign", [x]))
 
+    wide = computed_in(a.dtype, WIDE)
+    if wide is INT64:
+        result = truncated_remainder(context, context.cast(a, wide), context.cast(b, wide))
+        return context.cast(result, a.dtype)
     return widened(context, [a, b], NO_INT64, compute)
+
+
+def divide(node: Node, context: Translation) -> Value:
+    """Div; integers are rounded toward zero, those of 64 bits by corrected float quotients."""
+    a, b = node.input(0), node.input(1)
+    wide = computed_in(a.dtype, WIDE)
+    if wide is INT64:
+        return context.cast(divided(context, context.cast(a, wide), context.cast(b, wide)), a.dtype)
+    return widened(context, [a, b], NO_INT64, context.div)
 
 
 def _absolute(context: Translation, x: Value) -> Value:
@@ -276,14 +290,14 @@ def _bitwise(either: bool) -> Translate:
 
 
 def bit_shift(node: Node, context: Translation) -> Value:
-    """BitShift to the right; to the left by constants, as a product with powers of two."""
+    """BitShift to the right; to the left as a product with powers of two."""
     x, shift = node.input(0), node.input(1)
     computed_in(x.dtype, _UNSIGNED)
     computed_in(shift.dtype, _UNSIGNED)
     if node.attribute("direction", "") == "RIGHT":
         return context.emit("right_shift", [x, shift])
     if shift.data is None:
-        raise Refusal("a left shift by a number computed at run time has no TFLite kernel")
+        return shifted_left(context, x, shift)
     factors = context.constant(np.left_shift(np.ones((), x.dtype.numpy), shift.data), x.dtype)
     return widened(context, [x, factors], WIDE, context.mul)
 
@@ -292,7 +306,7 @@ TRANSLATIONS: dict[str, Translate] = {
     "Add": _binary("add"),
     "Sub": _binary("sub"),
     "Mul": _binary("mul"),
-    "Div": _binary("div", NO_INT64),  # integers: both round toward zero
+    "Div": divide,
     "Pow": power,
     "Mod": modulo,
     "Min": _variadic("minimum"),

@@ -26,10 +26,10 @@ FOLDED = frozenset(
     Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast
     CastLike Ceil Clip Concat Constant ConstantOfShape Cos Cosh CumSum DequantizeLinear Div Equal Erf Exp Expand EyeLike
     Flatten Floor Gather GatherElements GatherND Greater GreaterOrEqual Identity IsInf IsNaN Less LessOrEqual Log MatMul
-    Max Mean Min Mod Mul Neg NonZero Not OneHot Or Pad Pow QuantizeLinear Range Reciprocal ReduceL1 ReduceL2
-    ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Round
-    ScatterElements ScatterND Shape Sigmoid Sign Sin Sinh Size Slice Split Sqrt Squeeze Sub Sum Tan Tanh Tile TopK
-    Transpose Trilu Unsqueeze Where Xor
+    Max Mean MelWeightMatrix Min Mod Mul Neg NonZero Not OneHot Or Pad Pow QuantizeLinear Range Reciprocal ReduceL1
+    ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu
+    Reshape Round ScatterElements ScatterND Shape Sigmoid Sign Sin Sinh Size Slice Split Sqrt Squeeze Sub Sum Tan Tanh
+    Tile TopK Transpose Trilu Unique Unsqueeze Where Xor
     """.split()  # noqa: SIM905 -- a list of words reads better than of quoted words
 )
 

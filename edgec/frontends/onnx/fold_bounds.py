@@ -90,12 +90,18 @@ def _gather(node: Node, arrays: list[np.ndarray]) -> list[int]:
     return [arrays[1].size, x.size // x.shape[axis]]
 
 
+def _mel_weights(node: Node, arrays: list[np.ndarray]) -> list[int]:
+    bands, length = (int(a.reshape(())) for a in arrays[:2])
+    return [max(length, 0) // 2 + 1, bands]
+
+
 _BOUNDS: dict[str, Bound] = {
     "ConstantOfShape": _constant_of_shape,
     "Expand": _expand,
     "Gather": _gather,
     "GatherND": _gather_nd,
     "MatMul": _matmul,
+    "MelWeightMatrix": _mel_weights,
     "OneHot": _one_hot,
     "Pad": _pad,
     "Range": _range,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -23,12 +25,14 @@ def grid_sample(node: Node, context: Translation) -> Value:
     if x.dtype is not DType.FLOAT32 or grid.dtype is not DType.FLOAT32:
         raise Refusal(f"sampling {x.dtype.value} at {grid.dtype.value} positions is not supported")
     mode = node.attribute("mode", "bilinear")
-    return _Sampler(
+    return Sampler(
         context, x, MODES.get(mode, mode), node.attribute("padding_mode", "zeros"), bool(node.int("align_corners", 0))
     ).sample(grid)
 
 
-class _Sampler:
+class Sampler:
+    """Samples `x` [batch, channels, …] at positions along its spatial axes, in elements."""
+
     def __init__(self, context: Translation, x: Value, mode: str, padding: str, aligned: bool) -> None:
         self.context, self.mode, self.padding, self.aligned = context, mode, padding, aligned
         if mode not in ("nearest", "linear", "cubic") or padding not in ("zeros", "border", "reflection"):
@@ -45,14 +49,14 @@ class _Sampler:
         count = int(np.prod(wanted))
         rows = context.reshape(grid, [self.batch, count, len(self.sizes)])
         places = [self._position(rows, axis, count) for axis in range(len(self.sizes))]
-        choices = [self._neighbours(place, size) for place, size in zip(places, self.sizes)]
-        total: Value | None = None
-        for corner in itertools.product(*choices):
-            part = self._corner(corner)
-            total = part if total is None else context.add(total, part)
-        assert total is not None
-        result = context.reshape(total, [self.batch, *wanted, self.channels])
+        result = context.reshape(self.at(places), [self.batch, *wanted, self.channels])
         return context.to_channels_first(result)
+
+    def at(self, places: Sequence[Value]) -> Value:
+        """[batch, count, channels] at positions [batch, count] along each spatial axis."""
+        choices = [self._neighbours(place, size) for place, size in zip(places, self.sizes)]
+        parts = [self._corner(corner) for corner in itertools.product(*choices)]
+        return reduce(self.context.add, parts)
 
     def _position(self, rows: Value, axis: int, count: int) -> Value:
         """float32 [batch, count]: positions along an axis, in elements, inside of it where the padding asks for it."""

@@ -10,19 +10,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgec.errors import ImportFailure, UnsupportedOp
-from edgec.frontends.onnx import families
+from edgec.frontends.onnx import families, sequences
+from edgec.frontends.onnx.contrib import is_contrib
 from edgec.frontends.onnx.control_flow import CONTROL_FLOW
 from edgec.frontends.onnx.declared_shapes import declared_shapes
 from edgec.frontends.onnx.element_types import CONVERTED, as_float32, computed_type, conversion_notes
 from edgec.frontends.onnx.fold import fold_node
-from edgec.frontends.onnx.gelu import recognize_gelu
 from edgec.frontends.onnx.model_file import OnnxModel, load_model, read_model, tensor_data
 from edgec.frontends.onnx.node import Node, Refusal
 from edgec.frontends.onnx.node_schema import schema_complaint
+from edgec.frontends.onnx.refusals import RefusedNode, refusal_list, refusal_sentence
+from edgec.frontends.onnx.refused_ops import REFUSED
 from edgec.frontends.onnx.schema_functions import with_functions_inlined
+from edgec.frontends.onnx.sequences import TAKES_SEQUENCES, is_sequence
 from edgec.frontends.onnx.shapes import input_types
+from edgec.frontends.onnx.subgraph import Subgraph
 from edgec.frontends.onnx.translation import Translation
 from edgec.ir.graph import Graph, Module, Op, Signature, Value
+from edgec.ir.mapped import release_pages
+from edgec.ir.open_size import has_open_size
 from edgec.ops import build, verify
 
 if TYPE_CHECKING:
@@ -33,68 +39,85 @@ MIN_OPSET, MAX_OPSET = 1, 25
 ONNX_DOMAINS = ("", "ai.onnx")
 MAX_INLINED = 20_000
 GRAPH = 5  # AttributeProto.GRAPH
+NO_TRANSLATION = "there is no translation"
+SUBGRAPH_OPS = {**CONTROL_FLOW, **sequences.SUBGRAPH_OPS}
 Shapes = Mapping[str, Sequence[int]]
 
 
-def load_onnx(path: Path, shapes: Shapes | None = None) -> Module:
+def load_onnx(path: Path, shapes: Shapes | None = None, trace: dict[str, Value] | None = None) -> Module:
     """Translate an ONNX file; tensors keep ONNX's layout, the layout pass decides later.
 
-    `shapes` fixes the shapes of inputs by name.
+    `shapes` fixes the shapes of inputs by name. `trace` is filled with what became of each of the source's values by
+    name, for finding the node whose translation departs.
 
     Raises:
         ImportFailure: the file is damaged, or an input has an unknown dimension.
         UnsupportedOp: some nodes have no translation; the message lists all of them.
     """
-    return _translate(load_model(path), shapes or {})
+    return _translate(load_model(path), shapes or {}, trace)
 
 
-def read_onnx(data: bytes, name: str = "model", shapes: Shapes | None = None) -> Module:
+def read_onnx(
+    data: bytes, name: str = "model", shapes: Shapes | None = None, trace: dict[str, Value] | None = None
+) -> Module:
     """Translate the bytes of a self-contained ONNX model; raises as `load_onnx`."""
-    return _translate(read_model(data, name), shapes or {})
+    return _translate(read_model(data, name), shapes or {}, trace)
 
 
-def _translate(model: OnnxModel, shapes: Shapes) -> Module:
+def _translate(model: OnnxModel, shapes: Shapes, trace: dict[str, Value] | None) -> Module:
     if not MIN_OPSET <= model.opset <= MAX_OPSET:
         raise ImportFailure(
             f"Reading '{model.name}': it uses opset {model.opset}; edgec reads {MIN_OPSET} to {MAX_OPSET}."
         )
-    proto = with_functions_inlined(model.proto, model.opset, families.TRANSLATIONS, model.name)
+    known = families.TRANSLATIONS.keys() | REFUSED.keys() | SUBGRAPH_OPS.keys()
+    proto = with_functions_inlined(model.proto, model.opset, known, model.name)
     if proto is not model.proto:
         model = model.with_proto(proto)
     module = Module([Graph("main")], name=Path(model.name).stem, source_format="onnx")
-    _GraphTranslator(model, module, shapes).run()
+    _GraphTranslator(model, module, shapes, trace).run()
     verify(module)
+    release_pages(module)
     return module
 
 
+class _InnerRefusal(Refusal):
+    """A node of a subgraph was refused, which the list of refused nodes says already."""
+
+
 class _GraphTranslator:
-    def __init__(self, model: OnnxModel, module: Module, shapes: Shapes) -> None:
+    def __init__(self, model: OnnxModel, module: Module, shapes: Shapes, trace: dict[str, Value] | None = None) -> None:
         self.model = model
         self.module = module
         self.graph = module.main
-        self.context = Translation(build(self.graph))
+        self.context = Translation(build(self.graph), module.graphs)
         self.values: dict[str, Value] = {}
         self.unknown: set[str] = set()  # outputs of refused nodes: what depends on them is not reported again
-        self.refused: list[str] = []
+        self.refused: list[RefusedNode] = []
+        self.used: frozenset[str] = frozenset()  # names that some node or the model's user reads
         self.inlined = 0  # nodes of subgraphs, each as often as it was translated
-        self.types = input_types(model, shapes)
+        self.sizes_vary = has_open_size(shapes)
+        found = input_types(model, shapes)
+        self.types = found.types
+        module.notes += found.notes
+        module.extra |= {"input_dims": found.dims, "shape_axes": found.shape_axes}
         self.declared = declared_shapes(model.graph)
+        self.trace = trace
 
     def run(self) -> None:
         for name, type_ in self.types.items():
             if type_.dtype in CONVERTED:
                 self.context.converted.add(type_.dtype)
-            self.values[name] = self.graph.add_input(name, replace(type_, dtype=computed_type(type_.dtype)))
+            value = self.graph.add_input(name, replace(type_, dtype=computed_type(type_.dtype)))
+            self._bind([name], [value])
         remaining = self._count_uses()
+        self.used = frozenset(remaining)
         for proto in self.model.graph.node:
             self._node(proto)
             self._release(proto, remaining)
         if self.refused:
-            listed = "; ".join(self.refused)
-            count = len(self.refused)
-            raise UnsupportedOp(f"Reading '{self.model.name}': {count} nodes cannot be translated: {listed}.")
+            raise UnsupportedOp(refusal_sentence(self.model.name, self.refused))
         self._outputs()
-        recognize_gelu(self.graph, self.context.error_functions)
+        self.context.finish()
         self.module.extra["source_dtypes"] = tuple(sorted(dtype.value for dtype in self.context.converted))
         self.module.notes += conversion_notes(self.context, self.model.name)
 
@@ -116,50 +139,92 @@ class _GraphTranslator:
 
     def _node(self, proto: NodeProto) -> None:
         depends_on_refused = not self.unknown.isdisjoint(proto.input)
-        reason = self._missing_translation(proto) if depends_on_refused else self._translate_node(proto)
+        try:
+            reason = self._missing_translation(proto) if depends_on_refused else self._translate_node(proto)
+        except _InnerRefusal:
+            reason, depends_on_refused = None, True
         if reason is not None:
             domain = "" if proto.domain in ONNX_DOMAINS else f"{proto.domain}."
-            self.refused.append(f"'{_node_name(proto)}' ({domain}{proto.op_type}): {reason}")
+            self.refused.append(RefusedNode(_node_name(proto), f"{domain}{proto.op_type}", reason))
         if reason is not None or depends_on_refused:
             self.unknown.update(proto.output)
 
     def _missing_translation(self, proto: NodeProto) -> str | None:
-        known = proto.op_type in families.TRANSLATIONS or proto.op_type in CONTROL_FLOW
-        known = known and proto.domain in ONNX_DOMAINS
-        return None if known else "there is no translation"
+        own = proto.domain in ONNX_DOMAINS
+        if families.translation(proto) is not None or (own and proto.op_type in SUBGRAPH_OPS):
+            return None
+        return REFUSED.get(proto.op_type, NO_TRANSLATION) if own else NO_TRANSLATION
 
     def _translate_node(self, proto: NodeProto) -> str | None:
         """Fold or translate a node; returns the reason where that cannot be done."""
         missing = self._missing_translation(proto)
-        complaint = schema_complaint(proto, self.model.opset) if proto.domain in ONNX_DOMAINS else missing
+        complaint = missing
+        if not is_contrib(proto) and proto.domain in ONNX_DOMAINS:
+            complaint = schema_complaint(proto, self.model.opset)
         if complaint is not None:
             return missing or complaint
         node = Node(proto, [self._operand(name, proto) for name in proto.input], self.model.opset)
         node.declared = [self.declared.get(name) for name in proto.output]
+        node.sizes_vary = self.sizes_vary
+        node.read = {i for i, name in enumerate(proto.output) if name in self.used}
         self.context.builder.source = f"{self.model.name}: {node.name}"
         try:
-            folded = fold_node(proto, node, self.model)
+            foldable = proto.domain in ONNX_DOMAINS and not self._takes_sequence(node)
+            folded = fold_node(proto, node, self.model) if foldable else None
             if folded is not None:
-                for name, array in zip([o for o in node.outputs if o], folded):
-                    self.values[name] = self._constant(name, array)
+                names = [name for name in node.outputs if name]
+                self._bind(names, [self._constant(name, array) for name, array in zip(names, folded)])
                 return None
             if missing is not None:
                 return missing
             last = self.graph.last_op
-            if node.op_type in CONTROL_FLOW:
-                self._bind(node, CONTROL_FLOW[node.op_type](node, self.context, self._walk))
+            if node.op_type in SUBGRAPH_OPS and proto.domain in ONNX_DOMAINS:
+                self._bind(node.outputs, SUBGRAPH_OPS[node.op_type](node, self.context, self))
                 return None
-            result = families.TRANSLATIONS[node.op_type](node, self.context)
+            translate = families.translation(proto)
+            assert translate is not None
+            result = translate(node, self.context)
+        except _InnerRefusal:
+            raise
         except (Refusal, ValueError) as error:
             return str(error)
         except (ArithmeticError, LookupError, MemoryError) as error:  # sizes and indices that no real model has
             return f"it is malformed ({type(error).__name__}: {error})"
         results = [result] if isinstance(result, Value) else list(result)
         self._name_ops(node, results, last)
-        self._bind(node, results)
+        self._bind(node.outputs, results)
         return None
 
-    def _walk(self, graph: GraphProto, bound: Mapping[str, Value]) -> list[Value]:
+    def _takes_sequence(self, node: Node) -> bool:
+        if not any(is_sequence(self.context, value) for value in node.inputs):
+            return False
+        if node.op_type not in TAKES_SEQUENCES and node.op_type not in sequences.TRANSLATIONS:
+            raise Refusal("one of its inputs is a sequence of tensors")
+        return True
+
+    def walk_apart(self, inner: Subgraph, graph: GraphProto, bound: Mapping[str, Value]) -> list[Value]:
+        """Translate a subgraph's nodes into a graph of its own, which captures what it uses of the graphs around it."""
+        outer = self.graph, self.context, self.values, self.trace
+        refused, unknown = len(self.refused), set(self.unknown)
+        free = [name for name in dict.fromkeys(_names_used_in(graph)) if name in self.values and name not in bound]
+        inside = {name: inner.capture(self.values[name]) for name in free}
+        self.graph, self.context, self.values, self.trace = inner.graph, inner.context, inside, None
+        try:
+            results = self.walk(graph, bound)
+        except Refusal:
+            if len(self.refused) == refused:
+                raise
+            results = []
+        finally:
+            self.graph, self.context, self.values, self.trace = outer
+            self.unknown = unknown
+            reasons = self.refused[refused:]
+            del self.refused[refused:]
+        if reasons:
+            raise Refusal(f"in its subgraph {refusal_list(reasons)}")
+        return results
+
+    def walk(self, graph: GraphProto, bound: Mapping[str, Value]) -> list[Value]:
         """Translate a subgraph's nodes into this graph; names of the graphs around it are visible there."""
         self.inlined += len(graph.node)
         if self.inlined > MAX_INLINED:
@@ -170,7 +235,13 @@ class _GraphTranslator:
         self.declared.update(declared_shapes(graph))
         for proto in graph.node:
             self._node(proto)
+        for output in graph.output:
+            stored = None if output.name in self.values else self.model.initializer(output.name)
+            if stored is not None:
+                self.values[output.name] = self._constant(output.name, stored)
         missing = [output.name for output in graph.output if output.name not in self.values]
+        if not self.unknown.isdisjoint(missing):
+            raise _InnerRefusal
         if missing:
             raise Refusal(f"its subgraph does not give '{missing[0]}'")
         return [self.values[output.name] for output in graph.output]
@@ -193,8 +264,11 @@ class _GraphTranslator:
         except ValueError as error:
             raise ImportFailure(f"Reading '{self.model.name}': constant '{name}': {error}.") from error
 
-    def _bind(self, node: Node, results: Sequence[Value]) -> None:
-        self.values.update({name: value for name, value in zip(node.outputs, results) if name})
+    def _bind(self, names: Sequence[str], results: Sequence[Value]) -> None:
+        bound = {name: value for name, value in zip(names, results) if name}
+        self.values.update(bound)
+        if self.trace is not None:
+            self.trace.update(bound)
 
     def _name_ops(self, node: Node, results: Sequence[Value], last: Op | None) -> None:
         """Give the node's output name to the op that does its work: layout changes around it come and go."""
@@ -227,6 +301,10 @@ class _GraphTranslator:
         outputs = []
         for proto in self.model.graph.output:
             value = self.values.get(proto.name)
+            if is_sequence(self.context, value) or proto.type.WhichOneof("value") not in (None, "tensor_type"):
+                raise ImportFailure(
+                    f"Reading '{self.model.name}': output '{proto.name}' is no tensor; edgec gives tensors only."
+                )
             if value is None:
                 array = self.model.initializer(proto.name)
                 if array is None:
@@ -236,7 +314,7 @@ class _GraphTranslator:
             self._name_output(value, proto.name)
             outputs.append(value)
         self.graph.outputs = outputs
-        names = [proto.name for proto in self.model.graph.output]
+        names = _told_apart([proto.name for proto in self.model.graph.output])
         self.module.signatures.append(
             Signature(
                 "serving_default", 0,
@@ -246,14 +324,31 @@ class _GraphTranslator:
         )  # fmt: skip
 
 
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Names of outputs, those that repeat an earlier one with a number behind: a signature holds each name once."""
+    found: list[str] = []
+    for name in names:
+        unique, number = name, 0
+        while unique in found or (number and unique in names):
+            number += 1
+            unique = f"{name}_{number}"
+        found.append(unique)
+    return found
+
+
 def _names_used(proto: NodeProto) -> Iterator[str]:
     """The values a node uses, those its subgraphs capture included."""
     yield from proto.input
     for attribute in proto.attribute:
         for graph in [attribute.g] if attribute.type == GRAPH else attribute.graphs:
-            for inner in graph.node:
-                yield from _names_used(inner)
-            yield from (output.name for output in graph.output)
+            yield from _names_used_in(graph)
+
+
+def _names_used_in(graph: GraphProto) -> Iterator[str]:
+    """The values a subgraph uses or gives, those defined inside of it included."""
+    for node in graph.node:
+        yield from _names_used(node)
+    yield from (output.name for output in graph.output)
 
 
 def _node_name(proto: NodeProto) -> str:

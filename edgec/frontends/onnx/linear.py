@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from edgec.frontends.onnx.node import Node, Refusal
@@ -76,16 +78,20 @@ def matmul(node: Node, context: Translation) -> Value:
 
 
 def _batch_matmul(context: Translation, a: Value, b: Value) -> Value:
-    """Both operands get one rank; equal leading axes become one where the kernel takes fewer."""
+    """Both operands get one rank; leading axes are repeated to be equal and become one where the kernel takes fewer."""
     rank = max(a.type.rank, b.type.rank)
     a, b = (context.reshape(x, [1] * (rank - x.type.rank) + list(x.shape)) for x in (a, b))
     if rank <= MAX_BATCH_MATMUL_RANK:
         return context.emit("batch_matmul", [a, b])
-    if a.shape[:-2] != b.shape[:-2]:
-        raise Refusal(f"a product of {list(a.shape)} and {list(b.shape)} broadcasts more axes than batch_matmul takes")
-    batch = int(np.prod(a.shape[:-2]))
-    flat = [context.reshape(x, [batch, *x.shape[-2:]]) for x in (a, b)]
-    return context.reshape(context.emit("batch_matmul", flat), [*a.shape[:-1], b.shape[-1]])
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    batch = int(np.prod(lead))
+    flat = [context.reshape(_repeated(context, x, lead), [batch, *x.shape[-2:]]) for x in (a, b)]
+    return context.reshape(context.emit("batch_matmul", flat), [*lead, a.shape[-2], b.shape[-1]])
+
+
+def _repeated(context: Translation, x: Value, lead: Sequence[int]) -> Value:
+    shape = [*lead, *x.shape[-2:]]
+    return x if list(x.shape) == shape else context.emit("broadcast_to", [x, context.ints(shape)])
 
 
 def _require_float(x: Value) -> None:

@@ -1,23 +1,25 @@
 """Reads an ONNX file and its external data, trusting neither.
 
-External data is read only from regular files inside the model's own folder: absolute paths, `..` and links that lead
-out of it are refused.
+External data of the main graph's initializers is mapped when it is asked for; that of other tensors (constants among
+the nodes, initializers of subgraphs) is put into the message, so that no library looks for it elsewhere.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+import mmap
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgec.errors import ImportFailure
+from edgec.frontends.onnx.external_data import EXTERNAL, external_array
+from edgec.frontends.onnx.local_functions import with_local_functions_inlined
 from edgec.frontends.onnx.raw_weights import split_weights
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, TensorProto
+    from onnx import GraphProto, NodeProto, TensorProto
 
 MAX_FILE_BYTES = 2 << 30  # a protocol buffer's own limit
 
@@ -55,8 +57,8 @@ class OnnxModel:
         tensor = self._initializers.get(name)
         if tensor is None:
             return None
-        if tensor.data_location == 1:  # EXTERNAL
-            return self._external(tensor)
+        if tensor.data_location == EXTERNAL:
+            return external_array(tensor, self.folder, self.name)
         from onnx import helper, numpy_helper
 
         try:
@@ -70,47 +72,11 @@ class OnnxModel:
             ) from error
         return array
 
-    def _external(self, tensor: TensorProto) -> np.ndarray:
-        from onnx import helper
-
-        where = f"Reading '{self.name}': external data of initializer '{tensor.name}'"
-        fields = {entry.key: entry.value for entry in tensor.external_data}
-        path = self._external_path(fields.get("location", ""), where)
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
-        shape = tuple(tensor.dims)
-        elements = int(np.prod(shape, dtype=object)) if shape else 1
-        try:
-            offset = int(fields.get("offset") or 0)
-            length = int(fields.get("length") or elements * dtype.itemsize)
-        except ValueError:
-            raise ImportFailure(f"{where} has an offset or length that is no number.") from None
-        size = path.stat().st_size
-        if min(offset, length, *shape, 0) < 0 or length != elements * dtype.itemsize or offset + length > size:
-            raise ImportFailure(f"{where} names {length} bytes at {offset} of '{path.name}', which has {size} bytes.")
-        if not elements:
-            return np.empty(shape, dtype)
-        return np.memmap(path, dtype, "r", offset, shape)
-
-    def _external_path(self, location: str, where: str) -> Path:
-        if self.folder is None:
-            raise ImportFailure(f"{where} cannot be read: the model was given as bytes, without a folder.")
-        folder = self.folder.resolve()
-        path = folder / location
-        if not location or os.path.isabs(location) or ".." in Path(location).parts or "\0" in location:
-            raise ImportFailure(f"{where} is refused: '{location}' leads out of the model's folder.")
-        if not path.resolve().is_relative_to(folder):
-            raise ImportFailure(f"{where} is refused: '{location}' is a link that leads out of the model's folder.")
-        if not path.is_file():
-            raise ImportFailure(f"{where} is missing: there is no file '{location}' beside the model.")
-        return path.resolve()
-
 
 def tensor_data(tensor: TensorProto, where: str) -> np.ndarray:
-    """The data of a tensor inside a subgraph; raises ImportFailure where it is damaged or stored outside."""
+    """The data of a tensor inside a subgraph; raises ImportFailure where it is damaged."""
     from onnx import numpy_helper
 
-    if tensor.data_location == 1:  # EXTERNAL
-        raise ImportFailure(f"Reading '{where}': initializer '{tensor.name}' of a subgraph is stored outside the file.")
     try:
         array: np.ndarray = numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError) as error:
@@ -126,7 +92,8 @@ def load_model(path: Path) -> OnnxModel:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise ImportFailure(f"Reading '{path}': it is larger than 2 GiB; store the weights as external data.")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) if size else memoryview(b"")
     except OSError as error:
         raise ImportFailure(f"Reading '{path}': {error.strerror or error}.") from error
     return _parse(data, path.name, path.parent)
@@ -134,10 +101,10 @@ def load_model(path: Path) -> OnnxModel:
 
 def read_model(data: bytes, name: str) -> OnnxModel:
     """Parse the bytes of an ONNX model; raises ImportFailure where they are no ONNX model."""
-    return _parse(data, name, None)
+    return _parse(memoryview(data), name, None)
 
 
-def _parse(data: bytes, name: str, folder: Path | None) -> OnnxModel:
+def _parse(data: memoryview, name: str, folder: Path | None) -> OnnxModel:
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
@@ -150,8 +117,11 @@ def _parse(data: bytes, name: str, folder: Path | None) -> OnnxModel:
     if not proto.HasField("graph") or not proto.graph.output:
         raise ImportFailure(f"Reading '{name}': it is no ONNX model, or one without outputs.")
     _check_names(proto, name)
-    if proto.functions:
-        proto = _inline(proto, name)
+    for tensor in _inner_tensors([*proto.graph.node, *(n for f in proto.functions for n in f.node)]):
+        if tensor.data_location == EXTERNAL:
+            tensor.raw_data = external_array(tensor, folder, name).tobytes()
+            tensor.data_location = 0
+    proto = with_local_functions_inlined(proto, name)
     return OnnxModel(proto, name, folder, weights)
 
 
@@ -178,13 +148,17 @@ def _names(graph: GraphProto) -> Iterator[str | bytes]:
         yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
 
 
-def _inline(proto: Any, name: str) -> Any:
-    from onnx import inliner
-
-    try:
-        return inliner.inline_local_functions(proto)
-    except Exception as error:  # the C++ inliner raises bare RuntimeError and others
-        raise ImportFailure(f"Reading '{name}': its functions cannot be inlined: {error}") from error
+def _inner_tensors(nodes: Iterable[NodeProto]) -> Iterator[TensorProto]:
+    """The tensors among the attributes of nodes and inside their subgraphs."""
+    for node in nodes:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+            for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                yield from graph.initializer
+                yield from (part for sparse in graph.sparse_initializer for part in (sparse.values, sparse.indices))
+                yield from _inner_tensors(graph.node)
 
 
 def _opset(proto: Any, name: str) -> int:

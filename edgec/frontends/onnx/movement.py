@@ -148,7 +148,10 @@ def _pad_constant(node: Node, context: Translation, x: Value, pads: list[tuple[i
     shape = tuple(size + before + after for size, (before, after) in zip(x.shape, pads))
     merged, merged_pads = _merge_unpadded(x.shape, pads)
     if len(merged) > MAX_PAD_RANK:
-        raise Refusal(f"padding {pads} of {list(x.shape)} needs rank {len(merged)}, TFLite pads up to {MAX_PAD_RANK}")
+        for axis, amount in enumerate(pads):  # one after the other: later ones pad what earlier ones added
+            if any(amount):
+                x = _pad_constant(node, context, x, [amount if a == axis else (0, 0) for a in range(x.type.rank)])
+        return x
     x = context.reshape(x, merged) if x.type.rank > MAX_PAD_RANK else x
     paddings = context.ints(merged_pads if x.shape == tuple(merged) else pads)  # type: ignore[arg-type]
     if value.data is not None and not value.data.any():

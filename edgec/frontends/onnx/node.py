@@ -36,6 +36,8 @@ class Node:
         self.outputs: list[str] = list(proto.output)
         self.opset = opset
         self.declared: list[tuple[builtins.int, ...] | None] = []  # shapes that the model states for the outputs
+        self.read: set[builtins.int] = set()  # positions of the outputs that something reads
+        self.sizes_vary = False  # sizes other than the batch may be others when the artifact runs
         self._attributes = {a.name: a for a in proto.attribute}
 
     def input(self, index: int) -> Value:
@@ -78,7 +80,10 @@ class Node:
         if isinstance(value, bytes):
             return value.decode("utf-8", "replace")
         if hasattr(value, "raw_data"):
-            return numpy_helper.to_array(value)
+            try:
+                return numpy_helper.to_array(value)
+            except (ValueError, TypeError, KeyError) as error:
+                raise Refusal(f"its attribute '{name}' holds a damaged tensor ({error})") from error
         if isinstance(value, list | tuple) or type(value).__name__.startswith("Repeated"):
             return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in value]
         return value

@@ -29,8 +29,8 @@ def batch_normalization(node: Node, context: Translation) -> Value:
         factor = scale / np.sqrt(variance + epsilon)
         product = context.mul(x, context.constant(factor, x.dtype))
         return context.add(product, context.constant(bias - mean * factor, x.dtype))
-    return _affine(
-        context, context.mul(context.sub(x, parameters[2]), _inverse_root(context, parameters[3], epsilon)),
+    return affine(
+        context, context.mul(context.sub(x, parameters[2]), inverse_root(context, parameters[3], epsilon)),
         parameters[0], parameters[1],
     )  # fmt: skip
 
@@ -47,8 +47,8 @@ def layer_normalization(node: Node, context: Translation) -> Result:
     """LayerNormalization over the axes from `axis` on, with the outputs Mean and InvStdDev where they are asked for."""
     x = node.input(0)
     axis = _axis(node, x, -1)
-    result, mean, inverse = _standardized(context, x, range(axis, x.type.rank), node.float("epsilon", 1e-5))
-    return [_affine(context, result, node.input(1), node.optional(2)), mean, inverse]
+    result, mean, inverse = standardized(context, x, range(axis, x.type.rank), node.float("epsilon", 1e-5))
+    return [affine(context, result, node.input(1), node.optional(2)), mean, inverse]
 
 
 def rms_normalization(node: Node, context: Translation) -> Value:
@@ -56,7 +56,7 @@ def rms_normalization(node: Node, context: Translation) -> Value:
     x = node.input(0)
     axes = list(range(_axis(node, x, -1), x.type.rank))
     power = context.emit("mean", [context.emit("square", [x]), context.ints(axes)], keep_dims=True)
-    inverse = _inverse_root(context, power, node.float("epsilon", 1e-5))
+    inverse = inverse_root(context, power, node.float("epsilon", 1e-5))
     return context.mul(context.mul(x, inverse), node.input(1))
 
 
@@ -65,9 +65,9 @@ def instance_normalization(node: Node, context: Translation) -> Value:
     x = node.input(0)
     if x.type.rank < 3:
         raise Refusal(f"its operand {list(x.shape)} has no spatial axis")
-    result, _, _ = _standardized(context, x, range(2, x.type.rank), node.float("epsilon", 1e-5))
+    result, _, _ = standardized(context, x, range(2, x.type.rank), node.float("epsilon", 1e-5))
     shape = [x.shape[1], *[1] * (x.type.rank - 2)]
-    return _affine(context, result, *(context.reshape(node.input(i), shape) for i in (1, 2)))
+    return affine(context, result, *(context.reshape(node.input(i), shape) for i in (1, 2)))
 
 
 def group_normalization(node: Node, context: Translation) -> Value:
@@ -77,13 +77,13 @@ def group_normalization(node: Node, context: Translation) -> Value:
     if groups < 1 or not channels or channels % groups:
         raise Refusal(f"{channels} channels do not divide into {groups} groups")
     grouped = context.reshape(x, [x.shape[0], groups, x.type.elements // (x.shape[0] * groups)])
-    result, _, _ = _standardized(context, grouped, [2], node.float("epsilon", 1e-5))
+    result, _, _ = standardized(context, grouped, [2], node.float("epsilon", 1e-5))
     if node.opset >= 21:
         shape = [channels, *[1] * (x.type.rank - 2)]
         scale, bias = (context.reshape(node.input(i), shape) for i in (1, 2))
-        return _affine(context, context.reshape(result, x.shape), scale, bias)
+        return affine(context, context.reshape(result, x.shape), scale, bias)
     scale, bias = (context.reshape(node.input(i), [groups, 1]) for i in (1, 2))
-    return context.reshape(_affine(context, result, scale, bias), x.shape)
+    return context.reshape(affine(context, result, scale, bias), x.shape)
 
 
 def mean_variance_normalization(node: Node, context: Translation) -> Value:
@@ -139,18 +139,20 @@ def _moments(context: Translation, x: Value, axes: Sequence[int]) -> tuple[Value
     return mean, context.emit("mean", [context.emit("squared_difference", [x, mean]), reduced], keep_dims=True)
 
 
-def _standardized(context: Translation, x: Value, axes: Sequence[int], epsilon: float) -> tuple[Value, Value, Value]:
+def standardized(context: Translation, x: Value, axes: Sequence[int], epsilon: float) -> tuple[Value, Value, Value]:
     """(x - mean) / sqrt(var + epsilon), the mean and the inverse deviation, over `axes`."""
     mean, variance = _moments(context, x, axes)
-    inverse = _inverse_root(context, variance, epsilon)
+    inverse = inverse_root(context, variance, epsilon)
     return context.mul(context.sub(x, mean), inverse), mean, inverse
 
 
-def _inverse_root(context: Translation, power: Value, epsilon: float) -> Value:
+def inverse_root(context: Translation, power: Value, epsilon: float) -> Value:
+    """1 / sqrt(power + epsilon)."""
     return context.emit("rsqrt", [context.add(power, context.like(power, epsilon))])
 
 
-def _affine(context: Translation, x: Value, scale: Value, bias: Value | None) -> Value:
+def affine(context: Translation, x: Value, scale: Value, bias: Value | None) -> Value:
+    """x * scale + bias."""
     scaled = context.mul(x, scale)
     return scaled if bias is None else context.add(scaled, bias)
 

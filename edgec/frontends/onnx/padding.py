@@ -26,12 +26,15 @@ class Window:
     pads: Pads
     reached: Pads
     outputs: list[int]
+    same_at_this_size_only: bool = False
 
     @property
     def padding(self) -> str | None:
         """SAME or VALID where TFLite places the windows just so, else None."""
         if not any(before or after for before, after in self.reached):
             return "VALID"
+        if self.same_at_this_size_only:
+            return None
         same = [same_padding(*axis) for axis in zip(self.sizes, self.kernel, self.strides, self.dilations)]
         return "SAME" if self.reached == same else None
 
@@ -41,7 +44,7 @@ class Window:
             return self
         return Window(
             [1, *self.sizes], [1, *self.kernel], [1, *self.strides], [1, *self.dilations],
-            [(0, 0), *self.pads], [(0, 0), *self.reached], [1, *self.outputs],
+            [(0, 0), *self.pads], [(0, 0), *self.reached], [1, *self.outputs], self.same_at_this_size_only,
         )  # fmt: skip
 
 
@@ -62,7 +65,11 @@ def node_window(node: Node, sizes: Sequence[int], kernel: Sequence[int]) -> Wind
         count = _windows(size, reach, stride, before, after, ceil)
         reached.append((before, max((count - 1) * stride + reach - size - before, 0)))
         outputs.append(count)
-    return Window(list(sizes), list(kernel), strides, dilations, pads, reached, outputs)
+    stated = node.attribute("auto_pad", "NOTSET") in ("NOTSET", "")
+    if node.sizes_vary and stated and not ceil:  # what a stride leaves out at the end is read at another size
+        reached = list(pads)
+    varies = node.sizes_vary and stated and max(strides, default=1) > 1
+    return Window(list(sizes), list(kernel), strides, dilations, pads, reached, outputs, varies)
 
 
 def _windows(size: int, reach: int, stride: int, before: int, after: int, ceil: bool) -> int:

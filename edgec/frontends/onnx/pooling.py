@@ -7,25 +7,33 @@ import math
 import numpy as np
 
 from edgec.frontends.onnx.convolution import from_nhwc, pad_nhwc, to_nhwc
+from edgec.frontends.onnx.movement import sliced
 from edgec.frontends.onnx.node import Node, Refusal
 from edgec.frontends.onnx.padding import Window, node_window
-from edgec.frontends.onnx.translation import Translate, Translation
+from edgec.frontends.onnx.pool_indices import maximum_places
+from edgec.frontends.onnx.translation import Result, Translate, Translation
 from edgec.ir.graph import Value
 
 NOT_NEGATIVE = {"relu", "relu6", "relu_0_to_1", "logistic", "softmax", "abs", "square", "sqrt", "exp"}
 KEEPS_SIGN = {"transpose", "reshape", "squeeze", "expand_dims", "max_pool_2d", "average_pool_2d", "concatenation"}
-MOST_SLICES = 256  # along one axis of a window without a kernel of its own
+MOST_SLICES = 16  # along one axis of a window without a kernel of its own; longer ones are combined of halves
 LARGEST_KERNEL = 1 << 16
 LARGEST_COUNT_MAP = 1 << 24
 
 
-def max_pool(node: Node, context: Translation) -> Value:
-    """MaxPool without the indices output."""
-    if any(node.outputs[1:]):
-        raise Refusal("its second output, the indices, is not supported")
+def max_pool(node: Node, context: Translation) -> Result:
+    """MaxPool, with the places of the maxima where they are asked for."""
     x = node.input(0)
     window = _window(node, x)
     outside = _never_the_maximum(x, window)
+    result = _largest(context, x, window, outside)
+    if not any(node.outputs[1:]):
+        return result
+    padded = _padded(context, x, window, outside)
+    return [result, maximum_places(context, padded, x, window, bool(node.int("storage_order", 0)))]
+
+
+def _largest(context: Translation, x: Value, window: Window, outside: float) -> Value:
     if not _has_kernel(window):
         return _sliced(context, _padded(context, x, window, outside), window, "maximum")
     window = window.as_2d()
@@ -92,19 +100,42 @@ def _padded(context: Translation, x: Value, window: Window, value: float) -> Val
 def _sliced(context: Translation, x: Value, window: Window, opcode: str) -> Value:
     """Combine the elements of each window, one axis after the other, by `opcode` over strided slices."""
     for i, taps in enumerate(window.kernel):
-        if taps > MOST_SLICES:
-            raise Refusal(f"a dilated or 3-D window of {taps} is not supported, only up to {MOST_SLICES}")
-        axis, stride = i + 2, window.strides[i]
+        if taps > LARGEST_KERNEL:
+            raise Refusal(f"a dilated or 3-D window of {taps} is not supported, only up to {LARGEST_KERNEL}")
+        parts = _runs(context, x, window, i, opcode) if taps > MOST_SLICES else [(x, tap) for tap in range(taps)]
         total: Value | None = None
-        for tap in range(taps):
-            begin, step, end = [0] * x.type.rank, [1] * x.type.rank, list(x.shape)
-            begin[axis], step[axis] = tap * window.dilations[i], stride
-            end[axis] = begin[axis] + (window.outputs[i] - 1) * stride + 1
-            part = context.emit("strided_slice", [x, *[context.ints(bound) for bound in (begin, end, step)]])
+        for run, tap in parts:
+            part = _every_stride(context, run, window, i, tap)
             total = part if total is None else context.emit(opcode, [total, part])
         assert total is not None  # windows have at least one tap
         x = total
     return x
+
+
+def _every_stride(context: Translation, x: Value, window: Window, i: int, tap: int) -> Value:
+    """The elements that stand for tap `tap` of every window along spatial axis `i`."""
+    axis, stride = i + 2, window.strides[i]
+    begin, step, end = [0] * x.type.rank, [1] * x.type.rank, list(x.shape)
+    begin[axis], step[axis] = tap * window.dilations[i], stride
+    end[axis] = begin[axis] + (window.outputs[i] - 1) * stride + 1
+    return context.emit("strided_slice", [x, *[context.ints(bound) for bound in (begin, end, step)]])
+
+
+def _runs(context: Translation, x: Value, window: Window, i: int, opcode: str) -> list[tuple[Value, int]]:
+    """Long windows as runs of 1, 2, 4 … taps, each combined of two of half its length; with the tap a run starts at."""
+    axis, taps, dilation = i + 2, window.kernel[i], window.dilations[i]
+    found, first, length = [], 0, 1
+    while True:
+        if taps & length:
+            found.append((x, first))
+            first += length
+        if 2 * length > taps:
+            return found
+        size, shift = x.shape[axis], length * dilation
+        begin = [shift if j == axis else 0 for j in range(x.type.rank)]
+        extent = [size - shift if j == axis else n for j, n in enumerate(x.shape)]
+        halves = [sliced(context, x, start, extent) for start in ([0] * x.type.rank, begin)]
+        x, length = context.emit(opcode, halves), 2 * length
 
 
 def average_pool(node: Node, context: Translation) -> Value:

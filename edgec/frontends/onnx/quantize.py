@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgec.frontends.onnx.integer_products import along, quantized
 from edgec.frontends.onnx.node import Node, Refusal
+from edgec.frontends.onnx.quantized_values import QUANTIZED, along, dequantized_by, quant_params, quantized
 from edgec.frontends.onnx.translation import Translate, Translation
 from edgec.frontends.onnx.widening import FLOAT, computed_in
 from edgec.ir.dtype import DType
 from edgec.ir.graph import Value
 from edgec.ir.types import QuantParams, TensorType
 from edgec.ops.infer import normalize_axis
-
-_QUANTIZED = (DType.INT8, DType.UINT8, DType.INT16)
 
 
 def quantize_linear(node: Node, context: Translation) -> Value:
@@ -79,20 +77,11 @@ def _params(node: Node, x: Value) -> QuantParams:
     scale, zero_point = node.required_array(1), node.array(2)
     if node.int("block_size", 0):
         raise Refusal(f"blocks of {node.int('block_size', 0)} share a scale; TFLite has scales per tensor or channel")
-    scales = tuple(float(np.float32(s)) for s in scale.reshape(-1))
-    points = (0,) * len(scales) if zero_point is None else tuple(int(z) for z in zero_point.reshape(-1))
-    if len(scales) != len(points):
-        raise Refusal(f"{len(scales)} scales but {len(points)} zero points")
-    if len(scales) == 1:
-        return QuantParams(scales, points)
-    axis = normalize_axis(node.int("axis", 1), x.type.rank)
-    if len(scales) != x.shape[axis]:
-        raise Refusal(f"{len(scales)} scales for {x.shape[axis]} channels on axis {axis}")
-    return QuantParams(scales, points, axis)
+    return quant_params(scale, zero_point, x, node.int("axis", 1))
 
 
 def _check(dtype: DType, quant: QuantParams) -> None:
-    if dtype not in _QUANTIZED:
+    if dtype not in QUANTIZED:
         raise Refusal(f"quantizing to {dtype.value} has no TFLite kernel")
     if dtype is DType.INT16 and any(quant.zero_point):
         raise Refusal(f"int16 needs the zero point 0, found {quant.zero_point[0]}")
@@ -105,24 +94,7 @@ def dequantize_linear(node: Node, context: Translation) -> Value:
         return _dequantized_at_run_time(node, context, x)
     quant = _params(node, x)
     scale = node.input(1)
-    result = _dequantized(node, context, x, quant)
-    return context.cast(result, scale.dtype)
-
-
-def _dequantized(node: Node, context: Translation, x: Value, quant: QuantParams) -> Value:
-    from_outside = x.producer is None and x.quant is None
-    known = x.quant is not None and x.quant.same_mapping(quant)
-    kernel = x.dtype in _QUANTIZED and not (x.dtype is DType.INT16 and (quant.is_per_channel or any(quant.zero_point)))
-    if kernel and (from_outside or known):
-        x.type = x.type.with_quant(quant)
-        return context.emit("dequantize", [x])
-    shape = [-1 if quant.axis == i else 1 for i in range(x.type.rank)] if quant.axis is not None else []
-    real = context.cast(x, DType.FLOAT32)
-    if x.dtype is DType.INT32 and any(quant.zero_point):
-        raise Refusal(f"int32 needs the zero point 0, found {quant.zero_point[0]}")
-    if any(quant.zero_point):
-        real = context.sub(real, context.constant(np.array(quant.zero_point, np.float32).reshape(shape)))
-    return context.mul(real, context.constant(np.array(quant.scale, np.float32).reshape(shape)))
+    return context.cast(dequantized_by(context, x, quant), scale.dtype)
 
 
 TRANSLATIONS: dict[str, Translate] = {

@@ -21,19 +21,19 @@ class _Malformed(Exception):
     """An answer rather than a fault: the parser shall say what is wrong."""
 
 
-def split_weights(data: bytes) -> tuple[bytes, dict[str, memoryview]]:
+def split_weights(data: bytes | memoryview) -> tuple[bytes, dict[str, memoryview]]:
     """The model without its large initializers' data, and that data by initializer.
 
     Gives the model back as it is where its bytes are not what a writer of ONNX produces.
     """
     if sys.byteorder != "little":
-        return data, {}
+        return bytes(data), {}
     weights: dict[str, memoryview] = {}
     try:
         model = _without(memoryview(data), GRAPH, lambda graph: _graph(graph, weights))
     except _Malformed:
-        return data, {}
-    return (model, weights) if weights else (data, {})
+        return bytes(data), {}
+    return (model, weights) if weights else (bytes(data), {})
 
 
 def _graph(graph: memoryview, weights: dict[str, memoryview]) -> bytes:

@@ -52,7 +52,7 @@ def counting(context: Translation, count: int) -> Value:
 
 def slice_at_run_time(node: Node, context: Translation) -> Value:
     """Slice by bounds of run time: a slice of known size where every step is 1, else gathers along each axis."""
-    x, wanted = node.input(0), node.declared_shape()
+    x, wanted = node.input(0), _window_along_a_counter(node, context) or node.declared_shape()
     rank = x.type.rank
     if len(wanted) != rank:
         raise Refusal(f"the model states the shape {list(wanted)} for a slice of {list(x.shape)}")
@@ -75,6 +75,41 @@ def slice_at_run_time(node: Node, context: Translation) -> Value:
         steps_taken = context.mul(counting(context, wanted[axis]), element(context, every, axis))
         x = context.emit("gather", [x, context.add(steps_taken, element(context, begin, axis))], axis=axis)
     return x
+
+
+def _window_along_a_counter(node: Node, context: Translation) -> tuple[int, ...] | None:
+    """The shape of x[i + a : i + b] along one axis, i a loop's counter and 0 <= a < b; None for other slices."""
+    x, axes, steps = node.input(0), node.optional(3), node.optional(4)
+    if steps is not None and (steps.data is None or not (steps.data == 1).all()):
+        return None
+    if axes is not None and axes.data is None:
+        return None
+    start, end = _offset(node.input(1)), _offset(node.input(2))
+    if start is None or end is None or start[0] is not end[0] or start[0] not in context.counters:
+        return None
+    axis = 0 if axes is None else int(axes.array().reshape(-1)[0])
+    size = end[1] - start[1]
+    if start[1] < 0 or not 0 < size <= x.shape[axis]:
+        return None
+    return tuple(size if i == axis % x.type.rank else full for i, full in enumerate(x.shape))
+
+
+def _offset(value: Value) -> tuple[Value, int] | None:
+    """(base, constant) for a single number that is base + constant, seen through casts and reshapes."""
+    offset = 0
+    while value.type.elements == 1:
+        op = value.producer
+        if op is None or op.opcode not in ("add", "sub", "cast", "reshape"):
+            return value, offset
+        value = op.operand(0)
+        if op.opcode in ("add", "sub"):
+            other = op.operand(1)
+            if value.data is not None and op.opcode == "add":
+                value, other = other, value
+            if other.data is None or other.type.elements != 1:
+                return op.result, offset
+            offset += int(other.data.reshape(-1)[0]) * (1 if op.opcode == "add" else -1)
+    return None
 
 
 def pad_at_run_time(node: Node, context: Translation) -> Value:

@@ -12,6 +12,7 @@ from edgec.errors import ImportFailure
 if TYPE_CHECKING:
     from onnx import NodeProto
 
+OF_SEQUENCES = {"SequenceMap"}  # edgec has only tensors, and onnx's inliner crashes where an operand is no sequence
 ROUNDS = 8  # definitions that use others; ONNX's own nest three deep
 
 
@@ -57,7 +58,7 @@ def _with_types(proto: Any) -> Any:
 def _wanted(nodes: Iterable[NodeProto], opset: int, translated: Collection[str]) -> set[str]:
     found = set()
     for node in nodes:
-        own = node.domain in ("", "ai.onnx") and node.op_type not in translated
+        own = node.domain in ("", "ai.onnx") and node.op_type not in translated and node.op_type not in OF_SEQUENCES
         if own and is_defined_by_others(node.op_type, opset):
             found.add(node.op_type)
     return found

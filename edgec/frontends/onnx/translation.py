@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from edgec.frontends.onnx.gelu import recognize_gelu
 from edgec.frontends.onnx.node import Node
+from edgec.frontends.onnx.unrolling import unrolls_loops
 from edgec.ir.builder import Builder
 from edgec.ir.dtype import DType
-from edgec.ir.graph import Value
+from edgec.ir.graph import Graph, Op, Value
 from edgec.ir.types import TensorType
 
 Result = Value | Sequence[Value]
@@ -35,12 +37,38 @@ def channels_first(rank: int) -> list[int]:
 class Translation:
     """The graph under construction; emits ops with the node's name and source."""
 
-    def __init__(self, builder: Builder) -> None:
+    def __init__(self, builder: Builder, graphs: list[Graph] | None = None) -> None:
         self.builder = builder
         self.graph = builder.graph
+        self.graphs = [self.graph] if graphs is None else graphs  # the module's, for control flow
+        self.unrolls = unrolls_loops()
+        self.counters: set[Value] = set()  # values that count a loop's steps from 0
         self.error_functions: list[tuple[Value, Value]] = []  # operand and result of each Erf
         self.converted: set[DType] = set()  # element types that became float32
         self.in_float32: dict[Value, Value] = {}  # their constants
+        self.sequences: dict[Value, tuple[Value, ...]] = {}  # tensors of each sequence, by what stands for it
+
+    def apart(self, name: str) -> Translation:
+        """A translation into a new graph, which control flow will call."""
+        inner = Translation(Builder(Graph(name), self.builder.op_defs, source=self.builder.source), self.graphs)
+        inner.converted = self.converted
+        return inner
+
+    def finish(self) -> None:
+        """Recognize what spans nodes; called once the graph's outputs are set."""
+        recognize_gelu(self.graph, self.error_functions)
+
+    def mark(self) -> tuple[Op | None, int]:
+        """Where the module stands, for `roll_back`."""
+        return self.graph.last_op, len(self.graphs)
+
+    def roll_back(self, mark: tuple[Op | None, int]) -> None:
+        """Erase ops and graphs that were added since `mark`; nothing else may use their results."""
+        last, graphs = mark
+        while self.graph.last_op is not last and self.graph.last_op is not None:
+            self.graph.erase(self.graph.last_op)
+        del self.graphs[graphs:]
+        self.error_functions = [(x, y) for x, y in self.error_functions if y.producer is not None]
 
     def emit(self, opcode: str, operands: Sequence[Value | None], **attributes: Any) -> Value:
         """Emit an op with one result."""

@@ -6,6 +6,7 @@ what exceeds the wanted size, half of it (rounded down) at the start.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,9 +54,9 @@ class _Axis:
 
 
 def conv_transpose(node: Node, context: Translation) -> Value:
-    """ConvTranspose of rank 3 and 4, with groups, output padding and output shape."""
+    """ConvTranspose of rank 3 to 5, with groups, dilation, output padding and output shape."""
     x, weight = node.input(0), node.input(1)
-    group = checked_group(node, x, weight)
+    group = checked_group(node, x, weight, most_axes=3)
     if weight.shape[0] != x.shape[1]:
         raise Refusal(f"weights {list(weight.shape)} do not fit input {list(x.shape)}")
     checked_kernel(node, weight)
@@ -63,29 +64,48 @@ def conv_transpose(node: Node, context: Translation) -> Value:
     axes = _axes(node, x.shape[2:], weight.shape[2:])
     if len(axes) == 1:
         axes = [_Axis(1, 1, 1), *axes]
-    bias = node.optional(2)
+    bias, spatial = node.optional(2), len(axes)
     parts = zip(
-        split_groups(context, to_nhwc(context, x), group, 3),
-        split_groups(context, weight_2d(context, weight), group, 0),
+        split_groups(context, to_nhwc(context, x) if spatial == 2 else context.to_channels_last(x), group, spatial + 1),
+        split_groups(context, weight_2d(context, weight) if spatial == 2 else weight, group, 0),
         [None] * group if bias is None else split_groups(context, bias, group, 0),
     )
-    results = [_transpose_conv(context, *part, axes) for part in parts]
-    result = results[0] if group == 1 else context.emit("concatenation", results, axis=3)
-    return from_nhwc(context, _cropped(context, result, axes), x)
+    convolve = _transpose_conv if spatial == 2 else _transpose_conv_3d
+    results = [convolve(context, *part, axes) for part in parts]
+    result = results[0] if group == 1 else context.emit("concatenation", results, axis=spatial + 1)
+    cropped = _cropped(context, result, axes)
+    return from_nhwc(context, cropped, x) if spatial == 2 else context.to_channels_first(cropped)
 
 
 def _dilated(context: Translation, weight: Value, dilations: Sequence[int]) -> Value:
     """Weights with zeros in between: TFLite has no dilated transposed convolution."""
     if all(d == 1 for d in dilations):
         return weight
-    if weight.data is None:
-        raise Refusal(f"dilations {list(dilations)} are not supported for weights computed at run time")
     sizes = [(size - 1) * d + 1 for size, d in zip(weight.shape[2:], dilations)]
     if any(size > LARGEST_DILATED_KERNEL for size in sizes):
         raise Refusal(f"dilations {list(dilations)} are too large")
+    if weight.data is None:
+        return _dilated_at_run_time(context, weight, dilations)
     wide = np.zeros((*weight.shape[:2], *sizes), weight.data.dtype)
     wide[(slice(None), slice(None), *(slice(None, None, d) for d in dilations))] = weight.data
     return context.constant(wide, weight.dtype)
+
+
+def _dilated_at_run_time(context: Translation, weight: Value, dilations: Sequence[int]) -> Value:
+    """Each axis gets one of size `dilation` behind it, is padded there, merged with it and cut after the last tap."""
+    for axis, dilation in enumerate(dilations, start=2):
+        if dilation == 1 or weight.shape[axis] == 1:
+            continue
+        before, size, after = weight.shape[:axis], weight.shape[axis], weight.shape[axis + 1 :]
+        flat = context.reshape(weight, [math.prod(before) * size, 1, math.prod(after)])
+        paddings = np.array([(0, 0), (0, dilation - 1), (0, 0)], np.int32)
+        spread = context.emit("pad", [flat, context.constant(paddings)])
+        wide = context.reshape(spread, [math.prod(before), size * dilation, math.prod(after)])
+        kept = (size - 1) * dilation + 1
+        extent = context.ints([math.prod(before), kept, math.prod(after)])
+        cut = context.emit("slice", [wide, context.ints([0, 0, 0]), extent])
+        weight = context.reshape(cut, [*before, kept, *after])
+    return weight
 
 
 def _axes(node: Node, sizes: Sequence[int], kernel: Sequence[int]) -> list[_Axis]:
@@ -133,12 +153,26 @@ def _transpose_conv(context: Translation, x: Value, iohw: Value, bias: Value | N
     )  # fmt: skip
 
 
+def _transpose_conv_3d(
+    context: Translation, x: Value, iodhw: Value, bias: Value | None, axes: Sequence[_Axis]
+) -> Value:  # fmt: skip
+    dhwoi = context.transpose(iodhw, [2, 3, 4, 1, 0])
+    same = all(axis.is_same for axis in axes)
+    sizes = [axis.size if same else axis.written for axis in axes]
+    output_shape = context.ints([x.shape[0], *sizes, dhwoi.shape[3]])
+    result = context.emit(
+        "conv_3d_transpose", [output_shape, dhwoi, x], padding="SAME" if same else "VALID",
+        stride_d=axes[0].stride, stride_h=axes[1].stride, stride_w=axes[2].stride,
+    )  # fmt: skip
+    return result if bias is None else context.add(result, bias)
+
+
 def _cropped(context: Translation, result: Value, axes: Sequence[_Axis]) -> Value:
     sizes = [axis.size for axis in axes]
-    if list(result.shape[1:3]) == sizes:
+    if list(result.shape[1:-1]) == sizes:
         return result
     begin = [0, *[axis.crop for axis in axes], 0]
-    extent = [result.shape[0], *sizes, result.shape[3]]
+    extent = [result.shape[0], *sizes, result.shape[-1]]
     return context.emit("slice", [result, context.ints(begin), context.ints(extent)])
 
 

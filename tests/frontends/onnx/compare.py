@@ -13,11 +13,12 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from edgec.backends.tflite import serialize
 from edgec.errors import UnsupportedOp
 from edgec.frontends.onnx import read_onnx
 from edgec.ir.graph import Module
 from edgec.ops import verify
-from edgec.runtime.evaluate import evaluate
+from edgec.runtime.litert import LiteRTSession
 from edgec.runtime.onnx_source import OnnxSession
 
 IR_VERSION = 10  # what onnxruntime 1.19 and later read
@@ -34,13 +35,15 @@ def check_node(
     constants: Sequence[int] = (),
     outputs: int | Sequence[str] = 1,
     opset: int = 17,
+    domain: str = "",
     rtol: float = RTOL,
     atol: float = ATOL,
     oracle: str = "onnxruntime",
     **attributes: Any,
 ) -> Module:
     """Check one node on the given inputs; those at the positions `constants` become initializers."""
-    model, feeds = node_model(op_type, inputs, constants=constants, outputs=outputs, opset=opset, **attributes)
+    names: dict[str, Any] = {"domain": domain, "outputs": outputs, "opset": opset}
+    model, feeds = node_model(op_type, inputs, constants=constants, **names, **attributes)
     return check_onnx(model, feeds, rtol=rtol, atol=atol, oracle=oracle)
 
 
@@ -64,11 +67,20 @@ def check_onnx(
     if feeds is None:
         rng = np.random.default_rng(0)
         feeds = {v.name: _random(rng, v.shape, v.dtype.numpy) for v in module.main.inputs}
-    found = evaluate(module.main, {name: array.astype(_computed(array.dtype)) for name, array in feeds.items()})
+    found = _run_twice(module, [feeds[v.name].astype(_computed(feeds[v.name].dtype)) for v in module.main.inputs])
     for name, got, expected in zip([o.name for o in model.graph.output], found, expected_outputs(model, feeds, oracle)):
         assert_close(name, got, expected, rtol, atol)
     assert len(found) == len(model.graph.output)
     return module
+
+
+def _run_twice(module: Module, inputs: Sequence[Array]) -> list[Array]:
+    """Outputs in LiteRT's own kernels; a second run on the same inputs must give the same, or state survives runs."""
+    session = LiteRTSession(serialize(module), xnnpack=False)
+    found, again = session.run(list(inputs)), session.run(list(inputs))
+    for value, first, second in zip(module.main.outputs, found, again, strict=True):
+        np.testing.assert_array_equal(first, second, err_msg=f"{value.name} in a second run")
+    return found
 
 
 def check_stated(
@@ -122,13 +134,16 @@ def refusal(
     constants: Sequence[int] = (),
     outputs: int | Sequence[str] = 1,
     opset: int = 17,
+    domain: str = "",
     **attributes: Any,
 ) -> str:
     """The reason for which a node named 'node' is refused, without the sentence around it."""
-    model, _ = node_model(op_type, inputs, constants=constants, outputs=outputs, opset=opset, **attributes)
+    names: dict[str, Any] = {"domain": domain, "outputs": outputs, "opset": opset}
+    model, _ = node_model(op_type, inputs, constants=constants, **names, **attributes)
     with pytest.raises(UnsupportedOp) as caught:
         read_onnx(model.SerializeToString(), "model.onnx")
-    found, before = str(caught.value), f"Reading 'model.onnx': 1 nodes cannot be translated: 'node' ({op_type}): "
+    op = f"{domain}.{op_type}" if domain else op_type
+    found, before = str(caught.value), f"Reading 'model.onnx': 'node' ({op}) cannot be translated: "
     assert found.startswith(before), found
     return found[len(before) : -1]
 
@@ -140,6 +155,7 @@ def node_model(
     constants: Sequence[int] = (),
     outputs: int | Sequence[str] = 1,
     opset: int = 17,
+    domain: str = "",
     **attributes: Any,
 ) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """A model of one node named 'node', with inputs x0, x1 …, and the feeds for it.
@@ -149,7 +165,7 @@ def node_model(
     arrays = [None if a is None else np.asarray(a) for a in inputs]
     names = ["" if a is None else f"x{i}" for i, a in enumerate(arrays)]
     wanted = [f"y{i}" for i in range(outputs)] if isinstance(outputs, int) else list(outputs)
-    node = helper.make_node(op_type, names, wanted, name="node", **attributes)
+    node = helper.make_node(op_type, names, wanted, name="node", domain=domain, **attributes)
     stored = {names[i]: arrays[i] for i in constants}
     feeds = {n: a for n, a in zip(names, arrays) if a is not None and n not in stored}
     return nodes_model([node], feeds, [w for w in wanted if w], constants=stored, opset=opset), feeds
@@ -172,7 +188,9 @@ def nodes_model(
         list(nodes), "graph", infos, [onnx.ValueInfoProto(name=name) for name in outputs],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in (constants or {}).items()],
     )  # fmt: skip
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)
+    domains = [helper.make_opsetid("", opset)]
+    domains += [helper.make_opsetid(domain, 1) for domain in sorted({node.domain for node in nodes} - {""})]
+    return helper.make_model(graph, opset_imports=domains, ir_version=IR_VERSION)
 
 
 def _random(rng: np.random.Generator, shape: Sequence[int], dtype: np.dtype) -> Array:

@@ -163,7 +163,7 @@ def test_conv_transpose_1d(compare: Any, attributes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("attributes", "reason"),
     [
-        ({"dilations": [2, 2]}, "dilations [2, 2] are not supported for weights computed at run time"),
+        ({"dilations": [2, 200]}, "dilations [2, 200] are too large"),
         ({"pads": [6, 6, 6, 6]}, "its pads leave -1 of 11 positions"),
         ({"output_padding": [1]}, "output_padding [1] and output_shape [] do not fit 2 spatial axes"),
         ({"strides": [3, 3], "output_shape": [30, 30]},
@@ -172,3 +172,25 @@ def test_conv_transpose_1d(compare: Any, attributes: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_conv_transpose_refusals(compare: Any, attributes: dict[str, Any], reason: str) -> None:
     assert compare.refusal("ConvTranspose", [X, random(6, 4, 3, 3)], **attributes) == reason
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"strides": [2, 1, 2], "pads": [1, 0, 1, 0, 1, 1]},
+        {"strides": [2, 2, 2], "auto_pad": "SAME_UPPER"},
+        {"strides": [2, 2, 2], "output_padding": [1, 0, 1]},
+        {"dilations": [1, 2, 2]},
+    ],
+)
+@pytest.mark.parametrize("group", [1, 2])
+def test_transposed_volumes(compare: Any, attributes: dict[str, Any], group: int) -> None:
+    inputs = [random(2, 4, 3, 4, 5), random(4, 3, 2, 3, 3), random(3 * group)]
+    compare.check_node("ConvTranspose", inputs, constants=(1, 2), group=group, atol=1e-4, **attributes)
+    compare.check_node("ConvTranspose", inputs[:2], group=group, atol=1e-4, **attributes)
+
+
+def test_dilated_weights_of_run_time(compare: Any) -> None:
+    compare.check_node("ConvTranspose", [random(2, 4, 5, 6), random(4, 3, 3, 2)], dilations=[2, 3], atol=1e-4)
+    compare.check_node("ConvTranspose", [random(2, 4, 7), random(4, 3, 3)], dilations=[3], strides=[2], atol=1e-4)

@@ -166,12 +166,12 @@ def test_messages(compare: Any) -> None:
 
 def test_all_untranslated_nodes_are_listed_at_once(compare: Any) -> None:
     nodes = [
-        helper.make_node("Det", ["x"], ["a"], name="first"),
+        helper.make_node("Bernoulli", ["x"], ["a"], name="first"),
         helper.make_node("Relu", ["a"], ["b"], name="second"),
         helper.make_node("Special", ["b"], ["y"], name="third", domain="com.example"),
     ]
     model = compare.nodes_model(nodes, {"x": np.ones((2, 2), np.float32)}, ["y"])
     assert message(model) == (
-        "Reading 'm.onnx': 2 nodes cannot be translated: 'first' (Det): there is no translation; "
-        "'third' (com.example.Special): there is no translation."
+        "Reading 'm.onnx': 2 nodes cannot be translated: 'first' (Bernoulli): a compiled model gives the same result "
+        "for the same input; random numbers have no place in it; and 1 more (com.example.Special)."
     )

@@ -106,7 +106,7 @@ def test_bfloat16_is_refused(compare: Any) -> None:
     model.graph.initializer[0].CopyFrom(helper.make_tensor("x1", TensorProto.BFLOAT16, [2], [1.0, 2.0]))
     with pytest.raises(UnsupportedOp) as refused:
         read_onnx(model.SerializeToString(), "m.onnx")
-    assert f"'node' (Add): its input 1 ('x1') {reason}." in str(refused.value)
+    assert f"'node' (Add) cannot be translated: its input 1 ('x1') {reason}." in str(refused.value)
 
 
 def test_a_size_of_0_is_unknown(compare: Any) -> None:

@@ -200,13 +200,42 @@ def test_bits(compare: Any) -> None:
 
 
 def test_refusals(compare: Any) -> None:
-    long = np.ones(2, np.int64)
     whole, half = np.ones(2, np.int32), np.ones(2, np.float32)
-    assert compare.refusal("Div", [long, long]) == "TFLite has no kernel for it in int64"
     assert compare.refusal("Mod", [half, half]) == "floats need fmod=1"
     negative = compare.refusal("Pow", [whole, np.array([-1, -2], np.int32)], constants=[1])
     assert negative == "an integer base needs exponents that are not negative"
     signed = compare.refusal("BitShift", [whole.astype(np.uint8), half], constants=[1], direction="LEFT")
     assert signed == "TFLite has no kernel for it in float32"
-    shifted = compare.refusal("BitShift", [whole.astype(np.uint8)] * 2, direction="LEFT")
-    assert shifted == "a left shift by a number computed at run time has no TFLite kernel"
+    wide = compare.refusal("BitShift", [whole.astype(np.uint64)] * 2, direction="LEFT")
+    assert wide == "TFLite has no kernel for it in uint64"
+
+
+LONGS = np.array([0, 1, -1, 7, -7, 10**12 + 7, -(10**12) - 7, 2**53 + 1, 2**62 + 12345, -(2**62) - 999], np.int64)
+
+
+@pytest.mark.parametrize("divisor", [1, -1, 2, 3, -10, 1000003, 2**31 + 1, -(2**40) - 1, 2**61 + 3])
+def test_division_of_int64_is_exact(compare: Any, divisor: int) -> None:
+    divisors = np.full_like(LONGS, divisor)
+    compare.check_node("Div", [LONGS, divisors])
+    compare.check_node("Mod", [LONGS, divisors], fmod=1)
+    compare.check_node("Div", [LONGS, np.array(divisor)], constants=[1])
+
+
+def test_division_of_random_int64_is_exact(compare: Any) -> None:
+    rng = np.random.default_rng(5)
+    x = rng.integers(-(2**62), 2**62, 2000) >> rng.integers(0, 60, 2000)
+    y = rng.integers(-(2**62), 2**62, 2000) >> rng.integers(0, 60, 2000)
+    compare.check_node("Div", [x, np.where(y == 0, 1, y)])
+
+
+def test_powers_of_int64_are_exact(compare: Any) -> None:
+    bases, exponents = np.array([0, 1, -1, 2, -2, 3, -3, 10, 7]), np.array([5, 63, 63, 62, 61, 39, 39, 18, 0])
+    compare.check_node("Pow", [bases, exponents], oracle="reference")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint32])
+def test_left_shifts_by_numbers_of_run_time(compare: Any, dtype: Any) -> None:
+    x = RNG.integers(0, np.iinfo(dtype).max, (4, 5)).astype(dtype)
+    shift = RNG.integers(0, np.iinfo(dtype).bits, (4, 5)).astype(dtype)
+    oracle = "onnxruntime" if dtype != np.uint16 else "reference"
+    compare.check_node("BitShift", [x, shift], direction="LEFT", oracle=oracle)

@@ -96,7 +96,8 @@ def test_global_pools(compare: Any, op_type: str, shape: tuple[int, ...]) -> Non
 @pytest.mark.parametrize(
     ("op_type", "x", "attributes", "outputs", "reason"),
     [
-        ("MaxPool", X, {"kernel_shape": [2, 2]}, 2, "its second output, the indices, is not supported"),
+        ("MaxPool", X.reshape(1, 1, 1, -1), {"kernel_shape": [1, 300]}, 2,
+         "the places of maxima in windows of 300 elements are not supported"),
         ("MaxPool", X.reshape(2, 3, 3, 3, 2, 5), {"kernel_shape": [2, 2, 2, 2]}, 1,
          "pooling over 4 spatial axes is not supported"),
         ("MaxPool", X, {"kernel_shape": [2]}, 1, "kernel shape [2] does not fit 2 spatial axes"),
@@ -112,3 +113,12 @@ def test_refusals(
     compare: Any, op_type: str, x: np.ndarray, attributes: dict[str, Any], outputs: int, reason: str
 ) -> None:
     assert compare.refusal(op_type, [x], outputs=outputs, opset=19, **attributes) == reason
+
+
+@pytest.mark.parametrize("taps", [17, 31, 32, 40])
+@pytest.mark.parametrize("op_type", ["MaxPool", "AveragePool"])
+def test_long_dilated_windows_take_few_ops(compare: Any, op_type: str, taps: int) -> None:
+    x = np.random.default_rng(1).standard_normal((1, 2, 300)).astype(np.float32)
+    more = {"kernel_shape": [taps], "dilations": [3], "strides": [2], "pads": [10, 16]}
+    module = compare.check_node(op_type, [x], opset=19, atol=1e-4, **more)
+    assert len(list(module.main.ops)) < 28

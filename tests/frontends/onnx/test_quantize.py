@@ -101,3 +101,37 @@ def test_refusals(compare: Any) -> None:
     assert blocks == "blocks of 2 share a scale; TFLite has scales per tensor or channel"
     assert compare.refusal("QuantizeLinear", [x, None]) == "its input 1 is missing"
     assert compare.refusal("DequantizeLinear", [x.astype(np.int8), None]) == "its input 1 is missing"
+
+
+def test_moves_of_codes_keep_their_range(compare: Any) -> None:
+    """A quantized file in QOperator form becomes what its QDQ form becomes."""
+    weight = RNG.integers(-128, 127, (4, 3, 3, 3)).astype(np.int8)
+    constants = {"s": SCALE, "z": np.uint8(120), "w": weight, "ws": np.array(0.02, np.float32), "wz": np.int8(0)}
+    constants |= {"ys": np.array(0.3, np.float32), "yz": np.uint8(130), "shape": np.array([1, -1])}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("QLinearConv", ["q", "s", "z", "w", "ws", "wz", "ys", "yz"], ["c"]),
+        helper.make_node("MaxPool", ["c"], ["m"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Reshape", ["m", "shape"], ["r"]),
+        helper.make_node("DequantizeLinear", ["r", "ys", "yz"], ["y"]),
+    ]
+    x = real(1, 3, 8, 8) * 3
+    module = compare.check_onnx(compare.nodes_model(nodes, {"x": x}, ["y"], constants=constants), {"x": x}, atol=0.02)
+    opcodes = [op.opcode for op in module.main.ops if op.opcode not in ("transpose", "reshape")]
+    between = ["quantize", "dequantize"]
+    assert opcodes == [*between, "conv_2d", *between, "max_pool_2d", *between, *between]
+
+
+def test_parts_and_resized_images_of_codes(compare: Any) -> None:
+    constants = {"s": SCALE, "z": np.uint8(120), "scales": np.array([1, 1, 2, 2], np.float32)}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("Split", ["q"], ["a", "b"], axis=1),
+        helper.make_node("Resize", ["a", "", "scales"], ["r"], mode="nearest"),
+        helper.make_node("DequantizeLinear", ["r", "s", "z"], ["y"]),
+        helper.make_node("DequantizeLinear", ["b", "s", "z"], ["w"]),
+    ]
+    x = real(1, 4, 5, 6)
+    model = compare.nodes_model(nodes, {"x": x}, ["y", "w"], constants=constants)
+    module = compare.check_onnx(model, {"x": x})
+    assert {op.opcode for op in module.main.ops} >= {"dequantize", "split", "resize_nearest_neighbor", "quantize"}

@@ -26,7 +26,7 @@ def test_counts(compare: Any, tmp_path: Path) -> None:
     write_case(compare, tmp_path / "node" / "right", "Abs", np.abs(X))
     write_case(compare, tmp_path / "node" / "wrong", "Abs", X)
     write_case(compare, tmp_path / "node" / "other_type", "Abs", np.abs(X).astype(np.int32))
-    write_case(compare, tmp_path / "node" / "unknown", "Det", X)
+    write_case(compare, tmp_path / "node" / "unknown", "Bernoulli", X)
     cases = tmp_path / "cases.txt"
     cases.write_text("node/right\nnode/wrong\nnode/other_type\nnode/unknown\n")
     outcomes = tmp_path / "outcomes.json"
@@ -37,4 +37,4 @@ def test_counts(compare: Any, tmp_path: Path) -> None:
     reasons = {one["case"]: one["reason"] for one in json.loads(outcomes.read_text())}
     assert reasons["node/wrong"] == "output 0: values differ by up to 8"
     assert reasons["node/other_type"] == "output 0: type float32, expected int32"
-    assert "(Det)" in reasons["node/unknown"]
+    assert "(Bernoulli)" in reasons["node/unknown"]

@@ -2,7 +2,8 @@ import json
 from pathlib import Path
 
 from edgec.frontends.onnx import families
-from edgec.frontends.onnx.support import DIRECT, REFUSED, describe_onnx_ops, onnx_ops_document
+from edgec.frontends.onnx.refused_ops import REFUSED
+from edgec.frontends.onnx.support import DIRECT, describe_onnx_ops, onnx_ops_document
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -20,6 +21,21 @@ def test_lists_name_real_ops_once() -> None:
     assert REFUSED.keys() <= statuses.keys()
     assert statuses["Conv"] == "one op"
     assert statuses["LSTM"] == "composed"
-    assert statuses["Attention"] == "by definition"
+    assert statuses["Attention"] == "composed"
+    assert statuses["SoftmaxCrossEntropyLoss"] == "by definition"
     assert statuses["If"] == "unrolled"
     assert statuses["StringSplit"] == "refused"
+
+
+def test_a_case_with_another_expectation_is_explained() -> None:
+    case = "node/test_qlinearmatmul_2D_int8_float32"
+    failures = [{"case": case, "stage": "failed", "reason": "1 of 6 values differ"}]
+    suite = {"summary": {"eligible": 10, "passed": 9}, "failures": failures}
+    assert f"| {case} | failed: 1 of 6 values differ: the expectation wraps around" in onnx_ops_document(suite)
+    assert "| FusedMatMul |" in onnx_ops_document(suite)
+
+
+def test_every_op_has_a_status_and_every_refused_one_a_reason() -> None:
+    refused = {name: remark for name, status, remark in describe_onnx_ops() if status == "refused"}
+    assert refused.keys() <= REFUSED.keys()
+    assert all(refused.values())
