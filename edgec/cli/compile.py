@@ -71,6 +71,10 @@ def compile_command(
         str | None,
         typer.Option(help="Compare with another translation of the same file: onnx2tf.", metavar="NAME"),
     ] = None,
+    requantize: Annotated[
+        bool,
+        typer.Option("--requantize", help="Turn a quantized model back into floats and quantize it anew."),
+    ] = False,
     keep_nchw: KeepNchw = False,
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Compare with the source model's own runtime.")
@@ -93,8 +97,8 @@ def compile_command(
             device=device, budget=limits, scheme=scheme, calibration=calibration, calibration_limit=calibration_limit,
             calibration_method=calibration_method, eval=evaluation, prune=prune, prune_importance=prune_importance,
             shapes=read_shapes(shape), frontend=frontend, python=python, inputs=read_names(inputs),
-            outputs=read_names(outputs), cross_check=cross_check, keep_nchw=keep_nchw, check=check,
-            kernel_library=kernel_library, explain=explain, print_after=print_after, progress=progress,
+            outputs=read_names(outputs), cross_check=cross_check, requantize=requantize, keep_nchw=keep_nchw,
+            check=check, kernel_library=kernel_library, explain=explain, print_after=print_after, progress=progress,
         )  # fmt: skip
         result = compile_model(model, options)
         result.write(output)

@@ -40,10 +40,11 @@ def inspect_command(
     json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
 ) -> None:
     """Show a model's graphs, ops, layers and sizes as the front end reads them; no pass runs."""
+    from edgec.driver.shape_request import parse_requests, planned_sizes
     from edgec.driver.source import ReadOptions, load_source
 
     options = ReadOptions(frontend, python, read_names(inputs), read_names(outputs))
-    source = load_source(model, read_shapes(shape), options=options)
+    source = load_source(model, planned_sizes(parse_requests(read_shapes(shape))), options=options)
     if ir:
         from edgec.ir.printer import print_module
         from edgec.ops import OP_DEFS

@@ -32,7 +32,11 @@ BudgetText = Annotated[
 ]
 BudgetFile = Annotated[Path | None, typer.Option("--budget-file", help="The limits in a TOML file.")]
 Shapes = Annotated[
-    list[str] | None, typer.Option("--shape", help="Fix an input's shape: NAME=1,3,224,224 (as in the source).")
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        help="Fix an input's shape: NAME=1,224,224,3; 128? keeps a dimension open (planned for 128), ? a batch.",
+    ),
 ]
 Python = Annotated[
     str | None,
@@ -70,13 +74,17 @@ def read_names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
-def read_shapes(texts: list[str] | None) -> dict[str, tuple[int, ...]]:
-    """Shapes by input name; raises ImportFailure where one is malformed."""
-    shapes: dict[str, tuple[int, ...]] = {}
+def read_shapes(texts: list[str] | None) -> dict[str, tuple[int | str, ...]]:
+    """Shapes by input name, their sizes as they were typed; raises ImportFailure where one is malformed."""
+    shapes: dict[str, tuple[int | str, ...]] = {}
     for text in texts or ():
         name, equals, sizes = text.rpartition("=")
-        parts = sizes.split(",")
-        if not equals or not name or not all(p.strip().isdigit() and int(p) > 0 for p in parts):
-            raise ImportFailure(f"Reading --shape '{text}': write it as NAME=1,3,224,224, every size above zero.")
-        shapes[name] = tuple(int(p) for p in parts)
+        if not equals or not name.strip() or not sizes.strip():
+            raise ImportFailure(
+                f"Reading --shape '{text[:80]}': write it as NAME=1,224,224,3, the input's name and a size for each of "
+                "its dimensions."
+            )
+        if name in shapes:
+            raise ImportFailure(f"Reading --shape '{text[:80]}': input '{name}' is given twice; keep one.")
+        shapes[name] = tuple(part.strip() for part in sizes.split(","))
     return shapes

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from edgec.data.fidelity import Fidelity
 from edgec.data.metrics import Agreement
+from edgec.driver.agreement import ROUNDING_FLOOR, TIES, comparable, differing_share
 from edgec.report.model import Check, OutputCheck
 
-Feeds = Mapping[str, np.ndarray]
-Run = Callable[[Feeds], list[np.ndarray]]
-ROUNDING_FLOOR = 4 * float(np.finfo(np.float32).eps)
-"""Departures this small pass any tolerance above zero: sigmoids far out give values of the order of their rounding."""
+Feed = Mapping[str, np.ndarray]
+Run = Callable[[Feed], list[np.ndarray]]
 
 
 def compare_runs(
-    reference: Run, actual: Run, feeds: Sequence[Feeds], outputs: Sequence[str], *, name: str, tolerance: float | None
+    reference: Run, actual: Run, feeds: Sequence[Feed], outputs: Sequence[str], *, name: str, tolerance: float | None
 ) -> Check:
     """Run both on the same feeds and state how far each output departs.
 
     `tolerance` bounds the largest error relative to the reference's range; None sets no bar. A tolerance above zero
-    leaves departures below `ROUNDING_FLOOR` out.
+    leaves departures below `ROUNDING_FLOOR` out, and `TIES` of an integer output's elements. The same NaN or infinity
+    on both sides is no departure; another number of elements is one of no finite size.
     """
-    fidelities = [Fidelity() for _ in outputs]
-    agreements = [Agreement() for _ in outputs]
+    compared = [_Compared(name) for name in outputs]
     for feed in feeds:
-        for index, (want, have) in enumerate(zip(reference(feed), actual(feed))):
-            have = np.asarray(have).reshape(np.shape(want))
-            fidelities[index].add(want, have)
-            if np.ndim(want) and np.shape(want)[-1] > 1:
-                agreements[index].add(want, have)
-    checks = [_output_check(n, f, a) for n, f, a in zip(outputs, fidelities, agreements)]
+        for one, want, have in zip(compared, reference(feed), actual(feed)):
+            one.add(np.asarray(want), np.asarray(have))
+    checks = [one.check() for one in compared]
     worst = max(checks, key=_badness)
     passed = None if tolerance is None else all(_within(c, tolerance) for c in checks)
     return Check(
@@ -51,27 +48,54 @@ def compare_runs(
     )
 
 
-def _output_check(name: str, fidelity: Fidelity, agreement: Agreement) -> OutputCheck:
-    identical = fidelity.max_abs_error == 0
-    return OutputCheck(
-        output=name,
-        max_abs_error=fidelity.max_abs_error,
-        max_rel_to_range=fidelity.relative_max_error(),
-        sqnr_db=fidelity.sqnr_db(),
-        cosine=fidelity.cosine(),
-        top1_agreement=agreement.value() if agreement.count else None,
-        identical=identical,
-    )
+class _Compared:
+    """One output over all feeds."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.fidelity, self.agreement = Fidelity(), Agreement()
+        self.differing: list[float] = []
+        self.finite = True
+
+    def add(self, want: np.ndarray, have: np.ndarray) -> None:
+        """Take the output for one feed."""
+        self.finite = self.finite and bool(np.isfinite(want).all() and np.isfinite(have).all())
+        sizes_differ = want.size != have.size
+        if want.dtype.kind in "iub" and not sizes_differ:
+            self.differing.append(differing_share(want, have.reshape(want.shape)))
+        want, have = comparable(want, have)
+        if sizes_differ or not (np.isfinite(want).all() and np.isfinite(have).all()):
+            self.fidelity.max_abs_error = math.nan  # as wrong as can be: there is nothing to add up
+            return
+        self.fidelity.add(want, have)
+        if want.ndim and want.shape[-1] > 1:
+            self.agreement.add(want, have)
+
+    def check(self) -> OutputCheck:
+        """The figures."""
+        return OutputCheck(
+            output=self.name,
+            max_abs_error=self.fidelity.max_abs_error,
+            max_rel_to_range=self.fidelity.relative_max_error(),
+            sqnr_db=self.fidelity.sqnr_db(),
+            cosine=self.fidelity.cosine(),
+            top1_agreement=self.agreement.value() if self.agreement.count else None,
+            identical=self.fidelity.max_abs_error == 0,
+            finite=self.finite,
+            differing_share=float(np.mean(self.differing)) if self.differing else None,
+        )
 
 
 def _badness(check: OutputCheck) -> float:
-    if not check.finite or check.max_rel_to_range is None:
+    if check.max_rel_to_range is None:
         return float("inf")
     return check.max_rel_to_range
 
 
 def _within(check: OutputCheck, tolerance: float) -> bool:
-    return _badness(check) <= tolerance or (tolerance > 0 and not above_rounding(check))
+    if _badness(check) <= tolerance:
+        return True
+    return tolerance > 0 and not (above_rounding(check) and _above_ties(check))
 
 
 def above_rounding(check: OutputCheck) -> bool:
@@ -79,8 +103,17 @@ def above_rounding(check: OutputCheck) -> bool:
     return check.max_abs_error is None or check.max_abs_error > ROUNDING_FLOOR
 
 
-def count_identical(first: Run, second: Run, feeds: Sequence[Feeds]) -> int:
-    """Feeds on which both give byte-identical outputs."""
+def _above_ties(check: OutputCheck) -> bool:
+    return check.differing_share is None or check.differing_share > TIES
+
+
+def worst_output(check: Check) -> OutputCheck:
+    """The output that departs most, those left out that pass as rounding or as ties."""
+    return max((o for o in check.outputs if above_rounding(o) and _above_ties(o)), key=_badness)
+
+
+def count_identical(first: Run, second: Run, feeds: Sequence[Feed]) -> int:
+    """Feed on which both give byte-identical outputs."""
     return sum(
         all(a.tobytes() == b.tobytes() for a, b in zip(first(feed), second(feed), strict=True)) for feed in feeds
     )

@@ -18,22 +18,29 @@ from edgec.diagnostics import Note, Severity
 from edgec.driver.accuracy import AccuracyFigures, measure_accuracy
 from edgec.driver.budget_lines import budget_lines, verdict_of
 from edgec.driver.cross_check import check_request, cross_check
-from edgec.driver.feeds import check_feeds, open_samples
+from edgec.driver.feeds import Feeds, check_feeds, generated_feeds, open_samples
 from edgec.driver.figures import CostFigures, cost_figures
+from edgec.driver.fitting_feeds import ENDLESS, ending_feeds, fitting_feeds
 from edgec.driver.memory_figures import embed_plan, plan_module
+from edgec.driver.open_axes import Sizes, check_target, open_axes
+from edgec.driver.opening import Opening
 from edgec.driver.options import AUTO, CompileOptions, CompileResult
-from edgec.driver.original import Original, runnable_original, try_out
+from edgec.driver.original import Original, may_crash, runnable_original, try_out
 from edgec.driver.pipeline import Pipeline, build_pipeline
 from edgec.driver.prune import Pruned, prune
 from edgec.driver.report_builder import ReportParts, build_report
+from edgec.driver.requantize import check_stored_scheme, dequantized_source
 from edgec.driver.runner import litert_target
 from edgec.driver.scheme_choice import STATIC, candidate_schemes
+from edgec.driver.shape_request import Requests, parse_requests, planned_sizes
 from edgec.driver.snapshot import Snapshot
 from edgec.driver.source import ReadOptions, SourceModel, load_source
-from edgec.driver.verification import Verification, verify_artifact
-from edgec.errors import LoweringError, PassError, ProfileError, QuantizationError, RuntimeFailure
+from edgec.driver.unrunnable import check_runnable
+from edgec.driver.verification import Verification, too_large_to_run, verify_artifact
+from edgec.errors import LoweringError, PassError, ProfileError, QuantizationError, RuntimeFailure, TranslationFault
 from edgec.ir.clone import clone_module
 from edgec.ir.graph import Module
+from edgec.ir.open_size import has_open_size
 from edgec.ir.printer import print_module
 from edgec.memory.tflm_metadata import METADATA_NAME
 from edgec.ops import OP_DEFS
@@ -92,6 +99,7 @@ class _Compilation:
     model: object
     options: CompileOptions
     listing: list[str] = field(default_factory=list)
+    feeds: Feeds = ()  # what the module is run on, real samples or made-up numbers
 
     @cached_property
     def device(self) -> Device:
@@ -101,18 +109,52 @@ class _Compilation:
     @cached_property
     def pipeline(self) -> Pipeline:
         overrides = {"move_transposes": {"keep_nchw": self.options.keep_nchw}}
-        return build_pipeline(self.device.target, overrides)
+        pipeline = build_pipeline(self.device.target, overrides)
+        return pipeline.for_open_sizes() if has_open_size(planned_sizes(self.requests)) else pipeline
 
     @cached_property
     def context(self) -> PassContext:
         return PassContext(self.device.target, explain=self.options.explain)
 
     @cached_property
+    def requests(self) -> Requests:
+        return parse_requests(self.options.shapes)
+
+    @cached_property
     def source(self) -> SourceModel:
         self.options.progress("reading the model", None)
+        return self._read(planned_sizes(self.requests))
+
+    def _read(self, sizes: Sizes) -> SourceModel:
         o = self.options
         reading = ReadOptions(o.frontend, o.python, o.inputs, o.outputs)
-        return load_source(self.model, o.shapes, o.example_inputs, reading)
+        from edgec.frontends.onnx.unrolling import unrolled_loops
+
+        int8_only = all(scheme in STATIC for scheme in self.device.target.schemes)
+        with unrolled_loops(int8_only):
+            source = load_source(self.model, sizes, o.example_inputs, reading)
+        return dequantized_source(source) if o.requantize else source
+
+    @cached_property
+    def opening(self) -> Opening | None:
+        """The dimensions that stay open in the artifact."""
+        axes = open_axes(self.source.module, self.requests, f"Reading '{self.source.path}'")
+        if axes is None:
+            return None
+        check_target(axes, self.device.target)
+        return Opening(axes, self._translated_at)
+
+    @cached_property
+    def _exported_network(self) -> bytes:
+        network = self.source.network
+        return b"" if network is None else network.exported()
+
+    def _translated_at(self, sizes: Sizes) -> Module:
+        """The float module at other sizes."""
+        network = self.source.network
+        module = self._read(sizes).module if network is None else network.at_sizes(self._exported_network, sizes)
+        run_passes(module, self.pipeline.before, PassContext(self.device.target))
+        return module
 
     def run(self) -> CompileResult:
         device, options = self.device, self.options
@@ -121,32 +163,85 @@ class _Compilation:
         self._quant_options()  # a misspelt method is refused before any work
         pipeline = self.pipeline
         module = self.source.module
+        opening = self.opening
         if options.cross_check is not None:
             check_request(self.source, options.cross_check, options.frontend, options.python)
+        check_runnable(module, device.target, self.source.path.name)
+        self._note_empty_inputs(module)
         quantized_source = is_quantized(module)
+        if quantized_source:
+            check_stored_scheme(options.scheme, module, self.source.path.name)
         original = self._original(module) if quantized_source else None
         options.progress("running passes", None)
         before = Snapshot.of(module)
         records = run_passes(module, pipeline.before, self.context, after_each=self._after_each)
+        if opening is not None:
+            options.progress("keeping dimensions open", None)
+            module = opening.opened()
         schemes = [AS_STORED] if quantized_source else self._schemes(module)
         float_module = clone_module(module)
         samples = self._samples(options.calibration, module)
-        if self.source.format == "tflite" and not quantized_source:
+        if (self.source.format == "tflite" or may_crash(float_module)) and not quantized_source:
             try_out(serialize(float_module), litert_target(device.target))
+        self.feeds = [] if too_large_to_run(float_module) else check_feeds(float_module, samples)
+        if samples is None:
+            self.feeds = ending_feeds(float_module, self.feeds)
         candidate, pruned = self._best(module, float_module, schemes, samples, records)
-        verification = verify_artifact(
-            self.source, float_module, candidate.module, candidate.artifact, device.target,
-            check_feeds(float_module, samples), quantized_source=quantized_source, original=original,
-            pruned=pruned is not None and pruned.result is not None, check=options.check, progress=options.progress,
-        )  # fmt: skip
-        if options.cross_check is not None:
+        verification = self._verification(candidate, float_module, samples, original, quantized_source, pruned)
+        if options.cross_check is not None and self.feeds:
             options.progress("cross-checking", None)
-            found, notes = cross_check(
-                self.source, float_module, device.target, check_feeds(float_module, samples), options.python,
-                options.shapes,
+            found, notes, versions = cross_check(
+                self.source, float_module, device.target, self.feeds, options.python,
+                planned_sizes(self.requests),
             )  # fmt: skip
-            verification = replace(verification, cross_check=found, notes=[*verification.notes, *notes])
+            notes = [*verification.notes, *notes]
+            verification = replace(verification, cross_check=found, notes=notes, tool_versions=versions)
+        if opening is not None:
+            options.progress("trying other sizes", None)
+            note = opening.prove(
+                self.source, float_module, candidate.module, candidate.artifact, device.target, check=options.check
+            )
+            candidate.notes.append(note)
         return self._result(candidate, pruned, verification, before, samples, float_module)
+
+    def _verification(
+        self, candidate: _Candidate, float_module: Module, samples: SampleSet | None, original: Original | None,
+        quantized_source: bool, pruned: Pruned | None,
+    ) -> Verification:  # fmt: skip
+        too_large = too_large_to_run(float_module)
+        if too_large is not None:
+            return Verification.none(too_large)
+        verify = partial(
+            verify_artifact, self.source, float_module, candidate.module, candidate.artifact, self.device.target,
+            passes=self.pipeline.before,
+            other_feeds=partial(generated_feeds, float_module, positive=True) if samples is None else None,
+            quantized_source=quantized_source, original=original,
+            pruned=pruned is not None and pruned.result is not None, check=self.options.check,
+            progress=self.options.progress,
+        )  # fmt: skip
+        feeds = self.feeds
+        if not feeds:
+            return Verification.none(f"nothing was run or compared: {ENDLESS}; give real ones with --calibration")
+        try:
+            return verify(feeds)
+        except (RuntimeFailure, TranslationFault):
+            if samples is not None:
+                raise
+            fitting, why = fitting_feeds(self.source, float_module, feeds)
+            if len(fitting) == len(feeds):
+                raise
+        if fitting:
+            return verify(fitting)
+        return Verification.none(
+            f"nothing was run or compared: on made-up inputs the model does not run, or not as it states ({why}); give "
+            "real ones with --calibration"
+        )
+
+    def _note_empty_inputs(self, module: Module) -> None:
+        for value in module.main.inputs:
+            if not value.type.elements:
+                found = f"input '{value.name}' has shape {list(value.shape)}, which holds nothing"
+                self.context.notes.append(Note(Severity.WARNING, "borders", found))
 
     def _schemes(self, module: Module) -> list[str]:
         target = self.device.target
@@ -164,7 +259,8 @@ class _Compilation:
         module = source.module
         records: list[PassRecord] = []
         if source.format == "tflite":
-            artifact = source.path.read_bytes()
+            check_runnable(module, self.device.target, source.path.name)
+            artifact = serialize(module) if source.shapes else source.path.read_bytes()
             run_passes(module, [FixBatch()], self.context)  # only for the figures: the artifact is the file itself
         else:
             records = run_passes(module, self.pipeline.before, self.context, after_each=self._after_each)
@@ -181,6 +277,8 @@ class _Compilation:
                 raise
             raise LoweringError(refusal_text(refusals, self.device.target)) from error
         notes = [Note(Severity.WARNING, r.op.describe() if r.op else "borders", r.message) for r in refusals]
+        if any(request.open_axes for request in self.requests.values()):
+            notes.append(Note(Severity.INFO, "--shape", "edgec fit keeps nothing open: it prices the planned sizes"))
         candidate = _Candidate(scheme, module, artifact, records, notes, costs, None, None)
         return self._result(candidate, None, Verification.none("edgec fit compares nothing"), None, None, module)
 
@@ -220,7 +318,7 @@ class _Compilation:
             rough = QuantOptions(method="minmax", bias_correction=False)
             quantized = quantize_module(work, scheme, self.device.target, feeds, rough).module
         artifact, _ = self._lower(quantized)
-        figures = cost_figures(quantized, artifact, self.device, self.options.kernel_library)
+        figures = cost_figures(quantized, artifact, self.device, self.options.kernel_library, feeds=self.feeds)
         unknown = Estimate.unknown("not measured while searching")
         lines = budget_lines(self.options.budget, figures.against_budget(unknown), self.device)
         return verdict_of([line for line in lines if line.name != "accuracy-drop"]) == "fits"
@@ -231,6 +329,8 @@ class _Compilation:
         module.metadata.pop(METADATA_NAME, None)  # a plan that came with the file speaks of its tensors, not of ours
         if self.device.target.runtime == "tflm":
             embed_plan(module, plan_module(module))
+        if self.opening is not None:
+            self.opening.sign(module)
         return serialize(module), records
 
     def _finish(
@@ -250,10 +350,10 @@ class _Compilation:
             notes = [Note(Severity.INFO, "quantize", text) for text in result.notes]
             calibration = result.plan.method if result.plan is not None and scheme in STATIC else None
         artifact, after = self._lower(module)
-        if self.source.format == "tflite":
+        if self.source.format == "tflite" or may_crash(module):
             try_out(artifact, target)  # a file from anywhere may crash the runtimes
         options.progress("pricing", None)
-        costs = cost_figures(module, artifact, self.device, options.kernel_library)
+        costs = cost_figures(module, artifact, self.device, options.kernel_library, feeds=self.feeds)
         accuracy = None
         if options.eval is not None:
             accuracy = measure_accuracy(

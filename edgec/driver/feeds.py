@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from edgec.data.samples import InputSpec, SampleSet, load_samples
+from edgec.driver.input_domain import integer_domain
 from edgec.ir.dtype import DType
 from edgec.ir.graph import Module, Value
 
+Feeds = Sequence[Mapping[str, np.ndarray]]
+"""Inputs by name, in the module's own layout, one mapping a run."""
+
 CHECK_SAMPLES = 8
+FEEDS_BYTES = 64 << 20  # of all generated feeds, which are held at once; one is made in any case
 SEED = 20_261_122
-MODEST_INTEGER = 2  # generated integer inputs stay below: they are mostly indices or masks
+MODEST_INTEGER = 2  # how many values an integer takes that nothing bounds
+SET_SHARE = 0.75  # ones in a generated mask
 
 
 def input_specs(module: Module) -> list[InputSpec]:
@@ -43,22 +51,74 @@ def check_feeds(module: Module, samples: SampleSet | None) -> list[dict[str, np.
     """A few feeds to compare runs on: real samples where there are any, else seeded numbers."""
     if samples is not None:
         return list(islice(samples.iter_feeds(), CHECK_SAMPLES))
-    return list(_generated(module, CHECK_SAMPLES))
+    return generated_feeds(module)
 
 
-def _generated(module: Module, count: int) -> Iterator[dict[str, np.ndarray]]:
+def generated_feeds(
+    module: Module, *, positive: bool = False, count: int = CHECK_SAMPLES, shapes: Shapes | None = None
+) -> list[dict[str, np.ndarray]]:
+    """Seeded numbers that the module's inputs may take, in their own shapes or those of `shapes`.
+
+    Floats are normally distributed, or from 0 to 1 where `positive`; those that are quantized at once take that range.
+    Integers lie where the ops take them that use them as an index, masks and flags are mostly set, 8-bit integers
+    without such a use take every value.
+    """
     generator = np.random.default_rng(SEED)
-    for _ in range(count):
-        yield {v.name: _random(v, generator) for v in module.main.inputs}
+    count = max(1, min(count, FEEDS_BYTES // max(sum(v.type.bytes for v in module.main.inputs), 1)))
+    draws = {v.name: (_draw(module, v, positive), (shapes or {}).get(v.name, v.shape)) for v in module.main.inputs}
+    return [{name: draw(generator, shape, n) for name, (draw, shape) in draws.items()} for n in range(count)]
 
 
-def _random(value: Value, generator: np.random.Generator) -> np.ndarray:
+Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
+Draw = Callable[[np.random.Generator, Shape, int], np.ndarray]
+
+
+def _draw(module: Module, value: Value, positive: bool) -> Draw:
+    """What makes the feeds of one input: a function of the generator, the shape and the feed's number."""
     dtype = value.dtype.numpy
     if value.dtype.is_float:
-        return generator.standard_normal(value.shape).astype(dtype)
+        limits = _quantized_range(value)
+        if limits is not None:
+            return lambda generator, shape, _: generator.uniform(*limits, shape).astype(dtype)
+        if positive:
+            return lambda generator, shape, _: generator.random(shape).astype(dtype)
+        return lambda generator, shape, _: generator.standard_normal(shape).astype(dtype)
+    if dtype.kind == "c":
+        return lambda generator, shape, _: np.asarray(generator.standard_normal((*shape, 2)) @ (1, 1j)).astype(dtype)
     if value.dtype is DType.BOOL:
-        return generator.integers(0, 2, value.shape).astype(dtype)
+        return partial(_mask, dtype)
+    least, below_all = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max) + 1
     if value.quant is not None:
-        limits = np.iinfo(dtype)
-        return generator.integers(limits.min, limits.max, value.shape, endpoint=True).astype(dtype)
-    return generator.integers(0, MODEST_INTEGER, value.shape).astype(dtype)
+        return _between(dtype, least, below_all)
+    domain = integer_domain(module, value)
+    if domain.below is not None:
+        return _between(dtype, domain.low, min(domain.below, below_all))
+    if dtype.itemsize == 1:  # a picture, most likely
+        return _between(dtype, max(least, domain.low), below_all)
+    if domain.low:
+        return _between(dtype, domain.low, domain.low + MODEST_INTEGER)
+    return partial(_mask, dtype)
+
+
+def _between(dtype: np.dtype[Any], low: int, below: int) -> Draw:
+    return lambda generator, shape, _: generator.integers(low, below, shape).astype(dtype)
+
+
+def _mask(dtype: np.dtype[Any], generator: np.random.Generator, shape: Shape, number: int) -> np.ndarray:
+    """Zeros and ones: all ones in the first feed, then some zeros, but not in front: a row of none has no softmax."""
+    ones = np.ones(shape, bool) if number == 0 else generator.random(shape) < SET_SHARE
+    if shape:
+        ones[..., :1] |= number % 2 == 0
+    return np.asarray(ones).astype(dtype)
+
+
+def _quantized_range(value: Value) -> tuple[float, float] | None:
+    """What a float input may be without being clipped, where all that reads it are ops that quantize it alike."""
+    found = {op.results[0].type.quant for op in value.users if op.opcode == "quantize"}
+    quant = next(iter(found), None)
+    if len(found) != 1 or quant is None or quant.is_per_channel or len(value.users) != 1:
+        return None
+    limits = np.iinfo(value.users[0].results[0].dtype.numpy)
+    low, high = ((edge - quant.zero_point[0]) * quant.scale[0] for edge in (limits.min, limits.max))
+    return float(low), float(high)

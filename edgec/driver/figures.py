@@ -9,12 +9,13 @@ from edgec.cost.estimate import Estimate, Evidence
 from edgec.cost.flash import estimate_flash
 from edgec.cost.latency import LatencyEstimate, estimate_latency
 from edgec.driver.budget_lines import Figures
+from edgec.driver.feeds import Feeds, check_feeds
+from edgec.driver.fitting_feeds import ENDLESS, ending_feeds
 from edgec.driver.memory_figures import MemoryFigures, estimate_ram, execute_arena, plan_module
-from edgec.errors import MissingExtra
+from edgec.driver.runner import ArtifactRunner
+from edgec.errors import MissingExtra, RuntimeFailure
 from edgec.ir.graph import Module
 from edgec.runtime.bench import LatencyMeasurement, measure_latency
-from edgec.runtime.litert import LiteRTSession
-from edgec.runtime.sample_inputs import sample_inputs
 from edgec.target.device import Device
 
 
@@ -41,11 +42,14 @@ class CostFigures:
 
 
 def cost_figures(
-    module: Module, artifact: bytes, device: Device, kernel_library: str | None = None, *, execute: bool = True
-) -> CostFigures:
+    module: Module, artifact: bytes, device: Device, kernel_library: str | None = None, *, execute: bool = True,
+    feeds: Feeds | None = None,
+) -> CostFigures:  # fmt: skip
     """Price an artifact; with `execute`, a microcontroller's arena and this machine's latency are measured.
 
-    Where TFLM is not installed the arena stays unknown and `missing` says why.
+    Latency is measured on the first of `feeds`, real-valued inputs by name, that the artifact runs on; without any, on
+    made-up ones. Where it runs on none latency stays unknown; where TFLM is not installed the arena does, and `missing`
+    says why.
     """
     memory = plan_module(module)
     missing = None
@@ -57,8 +61,11 @@ def cost_figures(
     measured = None
     latency = estimate_latency(module, device, kernel_library)
     if device.latency_basis == "executed" and execute:
-        measured = _measure(artifact, device)
-        latency = LatencyEstimate(_executed(measured), latency.per_op_ms)
+        try:
+            measured = _measure(artifact, module, device, _made_up(module) if feeds is None else feeds)
+            latency = LatencyEstimate(_executed(measured), latency.per_op_ms)
+        except RuntimeFailure as error:
+            latency = LatencyEstimate(Estimate.unknown(f"it could not be measured: {error}"), latency.per_op_ms)
     ram = estimate_ram(memory, len(artifact), device)
     if device.target.runtime == "tflm" and memory.arena is None:
         ram = Estimate.unknown(missing or "the arena was not executed")
@@ -68,9 +75,20 @@ def cost_figures(
     )  # fmt: skip
 
 
-def _measure(artifact: bytes, device: Device) -> LatencyMeasurement:
-    session = LiteRTSession(artifact, threads=device.cpu.threads)
-    return measure_latency(session, sample_inputs(session.input_details))
+def _made_up(module: Module) -> Feeds:
+    return ending_feeds(module, check_feeds(module, None))
+
+
+def _measure(artifact: bytes, module: Module, device: Device, feeds: Feeds) -> LatencyMeasurement:
+    if not feeds:
+        raise RuntimeFailure(ENDLESS)
+    runner = ArtifactRunner(artifact, module, device.target, threads=device.cpu.threads)
+    for feed in feeds[:-1]:
+        try:
+            return measure_latency(runner.session, runner.inputs(feed))
+        except RuntimeFailure:  # values can decide whether a model runs: a divisor of zero, an index out of range
+            continue
+    return measure_latency(runner.session, runner.inputs(feeds[-1]))
 
 
 def _executed(measured: LatencyMeasurement) -> Estimate:

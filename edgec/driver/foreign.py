@@ -13,6 +13,7 @@ from edgec.ir.graph import Graph, Module, Signature, Value
 
 Shapes = Mapping[str, Sequence[int]]
 SIGNATURE = "serving_default"
+TOOL_VERSIONS = "tool_versions"  # of the programs that translated a module, in its `extra`
 
 
 def load_tensorflow(
@@ -25,11 +26,21 @@ def load_tensorflow(
         MissingExtra: no interpreter with TensorFlow is known.
     """
     found = convert_tensorflow(path, shapes, python=python, inputs=inputs, outputs=outputs)
+    return converted_module(path, found), found
+
+
+def converted_module(path: Path, found: TensorflowImport) -> Module:
+    """What TensorFlow's converter wrote, with the model's own names; raises ImportFailure."""
     module = read_tflite(found.data, path.stem)
     module.source_format = found.kind
+    module.extra[TOOL_VERSIONS] = {"tensorflow": found.runtime.removeprefix("tensorflow ")}
     _put_in_order(module)
     give_names(module, found.inputs, found.outputs, f"Reading '{path}' with TensorFlow")
-    return module, found
+    module.extra["input_dims"] = {
+        value.name: tuple("" if size is None else size for size in dims or (None,) * value.type.rank)
+        for value, dims in zip(module.main.inputs, found.dims)
+    }
+    return module
 
 
 def load_onnx2tf(path: Path, shapes: Shapes | None, python: str | None) -> Module:
@@ -42,6 +53,7 @@ def load_onnx2tf(path: Path, shapes: Shapes | None, python: str | None) -> Modul
     found = convert_onnx2tf(path, shapes, python=python)
     module = read_tflite(found.data, path.stem)
     module.source_format = "onnx"
+    module.extra[TOOL_VERSIONS] = found.versions
     doing = f"Reading '{path}' with onnx2tf"
     give_names(module, found.inputs, tuple(found.outputs), doing)
     for value in module.main.outputs:

@@ -30,11 +30,13 @@ class CompileOptions:
 
     `device` is a name, a path to a profile, or a loaded profile. `scheme` is `auto` or one of the target's schemes.
     `prune` is None, a ratio between 0 and 1, or `auto` (as much as the budget needs). `calibration` and `eval` are
-    manifests, arrays or folders of images. `shapes` fixes the shapes of inputs by name. `check` compares the float
+    manifests, arrays or folders of images. `shapes` fixes the shapes of inputs by name; an entry `"128?"` leaves a
+    dimension open and plans for 128, `"?"` or -1 does so for a batch. `check` compares the float
     model with the source's own runtime. `example_inputs` go with a `torch.nn.Module` as the model: one tensor, a tuple
     of them, or a mapping by argument name. `frontend` is None or `onnx2tf`; `python` is the interpreter for TensorFlow
     and onnx2tf, None for this one; `inputs` and `outputs` cut a frozen TensorFlow graph. `cross_check` is None or
-    `onnx2tf`, whose translation is then compared with ours.
+    `onnx2tf`, whose translation is then compared with ours. `requantize` turns a quantized model back into floats
+    first, so that every scheme can be had of it; without it the integers are kept.
     """
 
     device: str | Path | Device
@@ -47,13 +49,14 @@ class CompileOptions:
     prune: float | str | None = None
     prune_importance: str = "l1"
     keep_nchw: bool = False
-    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    shapes: Mapping[str, Sequence[int | str]] = field(default_factory=dict)
     example_inputs: Any = None
     frontend: str | None = None
     python: str | None = None
     inputs: Sequence[str] = ()
     outputs: Sequence[str] = ()
     cross_check: str | None = None
+    requantize: bool = False
     check: bool = True
     explain: bool = False
     print_after: str | None = None

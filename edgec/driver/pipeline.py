@@ -17,6 +17,7 @@ STAGES = {
     PRUNE: "remove whole channel groups (--prune)",
     QUANTIZE: "quantize to the chosen scheme (--scheme)",
 }
+HOLD_AT_ONE_SIZE = {"fuse_pad_into_conv"}  # which pads SAME adds follows from the size, with strides
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class Pipeline:
 
     before: tuple[Pass, ...]
     after: tuple[Pass, ...]
+
+    def for_open_sizes(self) -> Pipeline:
+        """Without the passes whose rewrites hold at the size they see alone."""
+        return Pipeline(tuple(p for p in self.before if p.name not in HOLD_AT_ONE_SIZE), self.after)
 
 
 def all_passes() -> PassRegistry:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgec.compress.dead_channels import DEAD_CHANNELS
 from edgec.cost.macs import module_macs, op_cost, parameter_count
 from edgec.data.samples import SampleSet
 from edgec.diagnostics import Note, Severity
@@ -51,7 +52,7 @@ class ReportParts:
 def build_report(parts: ReportParts) -> rm.Report:
     """The report of one compilation."""
     return rm.Report(
-        versions=versions(),
+        versions=versions({**parts.source.tool_versions, **parts.verification.tool_versions}),
         model=_model(parts),
         device=_device(parts),
         artifact=_artifact(parts),
@@ -97,14 +98,26 @@ def _artifact(parts: ReportParts) -> rm.Artifact:
     main = parts.module.main
     return rm.Artifact(
         path=ARTIFACT_NAME, bytes=len(parts.artifact), sha256=hashlib.sha256(parts.artifact).hexdigest(),
-        scheme=parts.scheme, inputs=[_tensor(v) for v in main.inputs], outputs=[_tensor(v) for v in main.outputs],
+        scheme=parts.scheme, inputs=[_tensor(v) for v in main.inputs],
+        outputs=[_tensor(v, name) for v, name in zip(main.outputs, _output_names(parts.module))],
     )  # fmt: skip
 
 
-def _tensor(value: Value) -> rm.TensorInfo:
+def _output_names(module: Module) -> list[str]:
+    """The outputs' names in the signature: a tensor that is returned twice, or is an input too, has but one of its own.
+
+    A `.tflite` keeps its tensors' names, by which its users know them.
+    """
+    names = {i: name for s in module.signatures if s.graph_index == 0 for name, i in s.outputs}
+    if module.source_format == "tflite" or len(module.signatures) != 1:
+        names = {}
+    return [names.get(i, value.name) for i, value in enumerate(module.main.outputs)]
+
+
+def _tensor(value: Value, name: str | None = None) -> rm.TensorInfo:
     quant = value.quant if value.quant is not None and not value.quant.is_per_channel else None
     return rm.TensorInfo(
-        name=value.name, shape=list(value.type.signature or value.shape), dtype=value.dtype.value,
+        name=name or value.name, shape=list(value.type.signature or value.shape), dtype=value.dtype.value,
         scale=quant.scale[0] if quant else None, zero_point=quant.zero_point[0] if quant else None,
     )  # fmt: skip
 
@@ -222,7 +235,7 @@ def _pruned_channels(pruned: Pruned | None) -> int:
 
 
 def _dead_channels(records: Sequence[PassRecord]) -> int:
-    return sum(int(r.note.split()[0]) for r in records if r.name == "eliminate_dead_channels" and r.changed)
+    return sum(record.figures.get(DEAD_CHANNELS, 0) for record in records)
 
 
 def _calibration(parts: ReportParts) -> rm.Calibration | None:

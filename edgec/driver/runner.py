@@ -44,6 +44,12 @@ class ArtifactRunner:
         """Outputs as the artifact stores them."""
         return list(self.session.run(self.inputs(feeds)))
 
+    def run_steps(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Outputs as the artifact stores them, uint8 steps shifted to int8's."""
+        infos = self.session.output_details
+        arrays = self.run_raw(feeds)
+        return [in_int8(a) if i.scale and a.dtype == np.uint8 else a for a, i in zip(arrays, infos)]
+
     def inputs(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The feeds as the artifact stores them, in order."""
         return [quantized(feeds[name], info) for name, info in zip(self.names, self.session.input_details)]
@@ -77,7 +83,14 @@ def quantized(array: np.ndarray, info: TensorInfo) -> np.ndarray:
         limits = np.iinfo(info.dtype)
         steps = np.round(array.astype(np.float64) / info.scale[0]) + info.zero_point[0]
         return np.clip(steps, limits.min, limits.max).astype(info.dtype)
+    if info.scale and {array.dtype, info.dtype} == {np.dtype(np.uint8), np.dtype(np.int8)}:
+        return in_int8(array) if info.dtype == np.int8 else in_int8(array.view(np.uint8)).view(np.uint8)
     return array.astype(info.dtype)
+
+
+def in_int8(array: np.ndarray) -> np.ndarray:
+    """uint8 steps around a zero point as int8 steps around one that is 128 less; int8 as it is."""
+    return array if array.dtype == np.int8 else (array ^ np.uint8(128)).view(np.int8)
 
 
 def dequantized(array: np.ndarray, info: TensorInfo) -> np.ndarray:
@@ -104,4 +117,13 @@ def feeds_in_source_layout(feeds: Mapping[str, np.ndarray], module: Module) -> d
         result[name] = (
             array if permutation is None else np.ascontiguousarray(np.transpose(array, np.argsort(permutation)))
         )
+    return result
+
+
+def feeds_in_own_layout(feeds: Mapping[str, np.ndarray], module: Module) -> dict[str, np.ndarray]:
+    """Inputs with their axes as in the source model, as our module takes them."""
+    result = {}
+    for name, array in feeds.items():
+        permutation = module.input_layout.get(name)
+        result[name] = array if permutation is None else np.ascontiguousarray(np.transpose(array, permutation))
     return result

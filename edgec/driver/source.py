@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +24,7 @@ _RUNS_CODE = (".pt", ".pth", ".th", ".ptl", ".pkl")  # TorchScript, pickled modu
 ONNX2TF = "onnx2tf"
 READ_FORMATS = "an .onnx, .tflite, .pt2, .keras, .h5 or frozen .pb file or a SavedModel folder"
 HASH_CHUNK = 1 << 20
+LARGE_BYTES = 64 << 20
 # Largest error of a translation relative to the output's range: kernels sum in other orders, and a source that
 # computes in float16 rounds on its own at every step (0.1 % seen on MLPerf Tiny's ResNet).
 FLOAT_TOLERANCE, HALF_TOLERANCE = 1e-3, 1e-2
@@ -31,11 +33,22 @@ FLOAT_TOLERANCE, HALF_TOLERANCE = 1e-3, 1e-2
 ROUNDING_TOLERANCE = 0.25
 
 
+Stated = Sequence[Sequence[int | str | None]]
+
+
 class SourceRuntime(Protocol):
-    """Runs the source model; inputs by name and outputs in order, both in the source's own layout."""
+    """Runs the source model; inputs by name and outputs in order, both in the source's own layout.
+
+    `stated_shapes` are those that the file declares for its outputs, which a run may belie; empty where it declares
+    none.
+    """
 
     name: str
-    tolerance: float
+    stated_shapes: Stated
+
+    @property
+    def tolerance(self) -> float | None:
+        """The largest error relative to an output's range that is no fault; None sets no bar."""
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Outputs for one set of inputs."""
@@ -60,7 +73,7 @@ class SourceModel:
     """A model as it was read: `module` is translated, nothing else was done to it.
 
     `path` is the file, or the name of a torch network that came from none; `network` is what torch runs, `tensorflow`
-    what TensorFlow runs.
+    what TensorFlow runs. `shapes` and `frontend` are as they were asked for, to read it once more.
     """
 
     path: Path
@@ -70,6 +83,16 @@ class SourceModel:
     module: Module
     network: TorchImport | None = None
     tensorflow: TensorflowImport | None = None
+    shapes: Shapes | None = None
+    frontend: str | None = None
+    requantized: bool = False
+
+    @property
+    def tool_versions(self) -> dict[str, str]:
+        """Versions of the programs of other environments that translated the model."""
+        from edgec.driver.foreign import TOOL_VERSIONS
+
+        return dict(self.module.extra.get(TOOL_VERSIONS, {}))
 
     def runtime(self) -> SourceRuntime:
         """The runtime that defines what the model computes."""
@@ -78,11 +101,21 @@ class SourceModel:
         if self.tensorflow is not None:
             return _TensorflowRuntime(self.tensorflow)
         if self.format != "onnx":
-            return _TfliteRuntime(self.path)
+            return _TfliteRuntime(self.tflite_bytes(), None if self.requantized else FLOAT_TOLERANCE)
         halves = "float16" in self.module.extra.get("source_dtypes", ())
         if any(op.opcode == "quantize" for op in self.module.main.ops):
-            return _OnnxRuntime(self.path, ROUNDING_TOLERANCE)
-        return _OnnxRuntime(self.path, HALF_TOLERANCE if halves else FLOAT_TOLERANCE)
+            return _OnnxRuntime(self.path, ROUNDING_TOLERANCE, lean=self.is_large)
+        return _OnnxRuntime(self.path, HALF_TOLERANCE if halves else FLOAT_TOLERANCE, lean=self.is_large)
+
+    def tflite_bytes(self) -> builtins.bytes:
+        """The `.tflite` as LiteRT runs it: with open inputs where other sizes than the file's were asked for."""
+        return _with_open_inputs(self.path) if self.shapes else self.path.read_bytes()
+
+    @property
+    def is_large(self) -> bool:
+        """Whether its weights take so much memory that no runtime should hold them twice."""
+        constants = (value for graph in self.module.graphs for value in graph.constants())
+        return sum(value.type.bytes for value in constants) > LARGE_BYTES
 
 
 def load_source(
@@ -105,8 +138,7 @@ def load_source(
         from edgec.frontends.torch import is_factory, load_factory
 
         if is_factory(str(model)):
-            _refuse_shapes(str(model), shapes)
-            return _from_torch(Path(str(model)), load_factory(str(model)))
+            return _from_torch(Path(str(model)), load_factory(str(model), shapes))
     path = Path(model)
     foreign = load_foreign(path, shapes, options)
     if foreign is not None:
@@ -135,7 +167,7 @@ def load_foreign(path: Path, shapes: Shapes | None, options: ReadOptions) -> Sou
 
     module, found = load_tensorflow(path, shapes, options.python, options.inputs, options.outputs)
     size, digest = _size_and_sha256(path)
-    return SourceModel(path, kind, digest, size, module, tensorflow=found)
+    return SourceModel(path, kind, digest, size, module, tensorflow=found, shapes=shapes)
 
 
 def _by_front_end(path: Path, shapes: Shapes | None, options: ReadOptions) -> SourceModel:
@@ -146,7 +178,9 @@ def _by_front_end(path: Path, shapes: Shapes | None, options: ReadOptions) -> So
     from edgec.driver.foreign import load_onnx2tf
 
     module = load_onnx2tf(path, shapes, options.python)
-    return SourceModel(path, "onnx", _sha256(path), path.stat().st_size, module)
+    return SourceModel(
+        path, "onnx", _sha256(path), path.stat().st_size, module, shapes=shapes, frontend=options.frontend
+    )
 
 
 def _size_and_sha256(path: Path) -> tuple[int, str]:
@@ -170,9 +204,11 @@ def _load_file(path: Path, shapes: Shapes | None) -> SourceModel:
     elif suffix == ".tflite":
         from edgec.frontends.tflite import load_tflite
 
-        if shapes:
-            raise ImportFailure(f"Reading '{path}': --shape is for ONNX models; a .tflite carries its shapes.")
         module = load_tflite(path)
+        if shapes:
+            from edgec.passes.canonicalize.resize_inputs import resize_inputs
+
+            resize_inputs(module, shapes, f"Reading '{path}' with --shape")
     elif suffix == ".pt2":
         from edgec.frontends.torch import load_pt2
 
@@ -180,7 +216,7 @@ def _load_file(path: Path, shapes: Shapes | None) -> SourceModel:
         module = network.module
     else:
         raise ImportFailure(f"Reading '{path}': {_not_read(path, suffix)}.")
-    return SourceModel(path, suffix[1:], _sha256(path), path.stat().st_size, module, network)
+    return SourceModel(path, suffix[1:], _sha256(path), path.stat().st_size, module, network, shapes=shapes)
 
 
 def _not_read(path: Path, suffix: str) -> str:
@@ -197,15 +233,7 @@ def _load_network(network: Any, shapes: Shapes | None, example_inputs: object) -
     from edgec.frontends.torch import import_network
 
     name = type(network).__name__
-    _refuse_shapes(name, shapes)
-    return _from_torch(Path(name), import_network(network, example_inputs, name))
-
-
-def _refuse_shapes(name: str, shapes: Shapes | None) -> None:
-    if shapes:
-        raise ImportFailure(
-            f"Reading '{name}': --shape is for model files; a network takes its example inputs' shapes."
-        )
+    return _from_torch(Path(name), import_network(network, example_inputs, name, shapes))
 
 
 def _from_torch(path: Path, imported: TorchImport) -> SourceModel:
@@ -223,13 +251,14 @@ def _sha256(path: Path) -> str:
 class _OnnxRuntime:
     """onnxruntime; inputs are given in the source's own element types, which ours may have widened or narrowed."""
 
-    def __init__(self, path: Path, tolerance: float) -> None:
+    def __init__(self, path: Path, tolerance: float, *, lean: bool) -> None:
         from edgec.runtime.onnx_source import OnnxSession
 
-        self._session = OnnxSession(path)
+        self._session = OnnxSession(path, lean=lean)
         self._dtypes = {info.name: info.dtype for info in self._session.inputs}
         self.name = _package_version("onnxruntime")
         self.tolerance = tolerance
+        self.stated_shapes: Stated = [info.shape for info in self._session.outputs]
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         return list(self._session.run({n: a.astype(self._dtypes[n], copy=False) for n, a in feeds.items()}))
@@ -237,6 +266,8 @@ class _OnnxRuntime:
 
 class _TorchRuntime:
     """The network itself, eagerly in torch."""
+
+    stated_shapes: Stated = ()
 
     def __init__(self, network: TorchImport) -> None:
         from edgec.runtime.torch_source import TorchSession
@@ -254,6 +285,7 @@ class _TensorflowRuntime:
     """The model itself in TensorFlow, in the process that converted it."""
 
     tolerance = FLOAT_TOLERANCE
+    stated_shapes: Stated = ()
 
     def __init__(self, found: TensorflowImport) -> None:
         self._found = found
@@ -269,27 +301,41 @@ class _TensorflowRuntime:
 class _TfliteRuntime:
     """The `.tflite` itself in LiteRT's own kernels; the first run is tried in a child process, as it may crash.
 
-    State is kept from run to run, as in every session.
+    State is kept from run to run, as in every session. Inputs and outputs are real values where the file's have a
+    scale. No `tolerance` bounds the float form of a quantized file: what its integers cut off may be anything.
     """
 
-    tolerance = FLOAT_TOLERANCE
+    stated_shapes: Stated = ()
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, model: bytes, tolerance: float | None) -> None:
         from edgec.runtime.litert import runtime_version
 
-        self._model = path.read_bytes()
+        self.tolerance = tolerance
+        self._model = model
         self._session: LiteRTSession | None = None
         self.name = str(runtime_version())
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        from edgec.driver.runner import dequantized, quantized
         from edgec.runtime.isolated import run_isolated
         from edgec.runtime.litert import LiteRTSession
 
-        arrays = list(feeds.values())
         if self._session is None:
-            run_isolated("litert", self._model, arrays, xnnpack=False)
+            run_isolated("litert", self._model, [], xnnpack=False)
             self._session = LiteRTSession(self._model, xnnpack=False)
-        return self._session.run(arrays)
+        arrays = [quantized(a, info) for a, info in zip(feeds.values(), self._session.input_details)]
+        return [dequantized(a, info) for a, info in zip(self._session.run(arrays), self._session.output_details)]
+
+
+def _with_open_inputs(path: Path) -> bytes:
+    """A `.tflite` whose inputs LiteRT resizes: it asks for a signature that leaves their sizes open."""
+    from edgec.backends.tflite import serialize
+    from edgec.frontends.tflite import load_tflite
+
+    module = load_tflite(path)
+    for value in module.main.inputs:
+        value.type = replace(value.type, signature=(-1,) * value.type.rank)
+    return serialize(module)
 
 
 def _package_version(name: str) -> str:
@@ -301,8 +347,11 @@ def _package_version(name: str) -> str:
         return name
 
 
-def versions() -> dict[str, Any]:
-    """Versions of everything that has a say in the result; None for what is not installed."""
+def versions(tools: Mapping[str, str]) -> dict[str, Any]:
+    """Versions of everything that has a say in the result; None for what is not installed.
+
+    `tools` are the programs of other environments that took part.
+    """
     from importlib.metadata import PackageNotFoundError, version
 
     from edgec import __version__
@@ -320,4 +369,4 @@ def versions() -> dict[str, Any]:
             found[key] = version(package)
         except PackageNotFoundError:
             found[key] = None
-    return found
+    return {**found, **tools}

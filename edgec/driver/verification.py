@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from edgec.backends.tflite import serialize
-from edgec.driver.checks import above_rounding, compare_runs, count_identical
+from edgec.driver.checks import Run, compare_runs, count_identical, worst_output
+from edgec.driver.feeds import Feeds
+from edgec.driver.first_departure import Diagnosis, diagnose
 from edgec.driver.options import Progress
 from edgec.driver.original import Original
 from edgec.driver.runner import (
@@ -18,16 +21,17 @@ from edgec.driver.runner import (
     open_session,
     outputs_in_source_layout,
 )  # fmt: skip
-from edgec.driver.source import SourceModel
+from edgec.driver.source import SourceModel, SourceRuntime
 from edgec.driver.worst_layer import worst_layer
 from edgec.errors import MissingExtra, RuntimeFailure, TranslationFault
 from edgec.ir.graph import Module
 from edgec.memory.tflm_metadata import METADATA_NAME
+from edgec.passes.base import Pass
 from edgec.report.model import Check
 from edgec.target.target import Target
 
-Feeds = Sequence[Mapping[str, np.ndarray]]
 EXACT = 0.0
+MOST_RUN_BYTES = 1 << 30
 UNCHECKED_SAMPLES = 2  # with --no-check the artifact is still run, to see that it runs
 
 
@@ -44,6 +48,7 @@ class Verification:
     artifact_runtime: str | None = None
     notes: list[str] = field(default_factory=list)
     cross_check: Check | None = None
+    tool_versions: Mapping[str, str] = field(default_factory=dict)  # of the second opinion
 
     @classmethod
     def none(cls, why: str) -> Verification:
@@ -53,10 +58,13 @@ class Verification:
 
 def verify_artifact(
     source: SourceModel, float_module: Module, module: Module, artifact: bytes, target: Target, feeds: Feeds, *,
-    quantized_source: bool, original: Original | None, pruned: bool, check: bool, progress: Progress,
+    passes: Sequence[Pass], other_feeds: Callable[[], Feeds] | None, quantized_source: bool, original: Original | None,
+    pruned: bool, check: bool, progress: Progress,
 ) -> Verification:  # fmt: skip
     """Run and compare everything that can be.
 
+    `passes` made the float module of the source; where the two depart, they are run again to find out where.
+    `other_feeds` gives inputs to try where `feeds` lead to NaN or infinity, None where they are real samples.
     `original` is a quantized source before any pass; unless channels were `pruned`, the artifact must equal it.
 
     Raises:
@@ -68,73 +76,137 @@ def verify_artifact(
     if not check:
         notes.append("the comparison with the source model was switched off")
     elif quantized_source:
-        notes.append(_quantized_note(original, pruned=pruned))
+        notes.append(_quantized_note(original, target, pruned=pruned))
     else:
-        from_source, source_name = _against_source(source, float_module, target, feeds, notes)
+        compared_with = _SourceComparison(source, float_module, target, artifact)
+        from_source = compared_with.run(feeds, other_feeds, passes, notes)
+        feeds, source_name = compared_with.feeds or feeds, compared_with.name
     progress("checking the artifact", None)
+    if not check:
+        feeds = feeds[:UNCHECKED_SAMPLES]
+    reference = None
+    if not quantized_source:
+        in_float = serialize(float_module, like=artifact)
+        session = ArtifactRunner(in_float, float_module, litert_target(target), xnnpack=False)
+        reference = _recorded(session.run, feeds) if source.is_large else session.run
+        del in_float, session
     try:
         runner = ArtifactRunner(artifact, module, target)
     except MissingExtra as error:
         return Verification(from_source, source_runtime=source_name, notes=[*notes, str(error)])
-    if not check:
-        feeds = feeds[:UNCHECKED_SAMPLES]
-    if quantized_source:
+    if reference is None:
         return _against_original(original, runner, module, target, feeds, notes, pruned=pruned)
-    reference = ArtifactRunner(serialize(float_module), float_module, litert_target(target), xnnpack=False)
     compared = compare_runs(
-        reference.run, runner.run, feeds, [v.name for v in module.main.outputs],
+        reference, runner.run, feeds, [v.name for v in module.main.outputs],
         name="float module in LiteRT's own kernels", tolerance=None,
     )  # fmt: skip
+    runs, against = _bit_exact(runner, module, target, feeds)
+    artifact_runtime = str(runner.session.runtime)
+    del runner
     if not _is_float(module):
-        layer = worst_layer(float_module, module, feeds[:2])
+        layer = worst_layer(float_module, module, feeds[:2], one_at_a_time=source.is_large)
         if layer is not None:
             compared = compared.model_copy(update={"worst_layer": layer[0], "worst_layer_sqnr_db": layer[1]})
-    runs, against = _bit_exact(runner, module, target, feeds)
     return Verification(
-        from_source, compared, runs, None if runs is None else len(feeds), against, source_name,
-        str(runner.session.runtime), notes,
-    )  # fmt: skip
+        from_source, compared, runs, None if runs is None else len(feeds), against, source_name, artifact_runtime, notes
+    )
 
 
-def _against_source(
-    source: SourceModel, float_module: Module, target: Target, feeds: Feeds, notes: list[str]
-) -> tuple[Check | None, str | None]:
-    try:
-        runtime = source.runtime()
-        ours = ArtifactRunner(serialize(float_module), float_module, litert_target(target), xnnpack=False)
+def too_large_to_run(module: Module) -> str | None:
+    """Why a module is not run here: one op's operands and results pass 1 GiB, as some hundred bytes of a file can ask.
 
-        def run_source(feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-            return runtime.run(feeds_in_source_layout(feed, float_module))
-
-        def run_ours(feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-            return outputs_in_source_layout(ours.run(feed), float_module)
-
-        names = [v.name for v in float_module.main.outputs]
-        found = compare_runs(run_source, run_ours, feeds, names, name=runtime.name, tolerance=runtime.tolerance)
-    except RuntimeFailure as error:
-        notes.append(f"the source model could not be compared: {error}")
-        return None, None
-    if found.passed is False:
-        raise TranslationFault(_departure(source, found))
-    return found, runtime.name
+    None where they do not; constants are in memory anyway and do not count.
+    """
+    values = [[v for v in (*op.operands, *op.results) if v and not v.is_constant] for op in module.main.ops]
+    largest = max((sum(v.type.bytes for v in of_op) for of_op in (module.main.inputs, *values)), default=0)
+    if largest <= MOST_RUN_BYTES:
+        return None
+    return f"nothing was run or compared: {largest / (1 << 30):.1f} GiB of inputs and results at once are too much here"
 
 
-def _departure(source: SourceModel, check: Check) -> str:
-    failing = filter(above_rounding, check.outputs)
-    worst = max(failing, key=lambda o: o.max_rel_to_range if o.max_rel_to_range is not None else float("inf"))
-    share = "not finite" if worst.max_rel_to_range is None else f"{worst.max_rel_to_range:.2g} of its range"
+def _recorded(run: Run, feeds: Feeds) -> Run:
+    """A run on the same feeds in their order that gives what `run` gave: its model need not stay in memory."""
+    outputs = iter([run(feed) for feed in feeds])
+    return lambda feed: next(outputs)
+
+
+@dataclass
+class _SourceComparison:
+    """The float module against the source in its own runtime; `feeds` are those that the figures speak of."""
+
+    source: SourceModel
+    float_module: Module
+    target: Target
+    artifact: bytes  # for a float scheme the float module's own bytes, which need not be in memory twice
+    feeds: Feeds = ()
+    name: str | None = None
+
+    def run(
+        self, feeds: Feeds, other_feeds: Callable[[], Feeds] | None, passes: Sequence[Pass], notes: list[str]
+    ) -> Check | None:
+        """The figures, on `other_feeds` where the first lead to NaN or infinity; None with a note for no comparison."""
+        try:
+            found, self.feeds = self._compared(feeds), feeds
+            if found.passed and not found.finite and other_feeds is not None:
+                others = other_feeds()
+                again = self._compared(others)
+                if again.finite or not again.passed:
+                    found, self.feeds = again, others
+        except (RuntimeFailure, MissingExtra) as error:
+            notes.append(f"the source model could not be compared: {error}")
+            return None
+        if found.passed is False:
+            given = [feeds_in_source_layout(feed, self.float_module) for feed in self.feeds]
+            diagnosis = diagnose(self.source, self.source.runtime(), passes, litert_target(self.target), given)
+            raise TranslationFault(_departure(self.source, found, diagnosis))
+        if not found.finite:
+            notes.append("some outputs are NaN or infinity, in the source as well: give real inputs with --calibration")
+        self.name = found.reference
+        return found
+
+    def _compared(self, feeds: Feeds) -> Check:
+        """Both from their initial state; of a large model the source runs first, and is gone when ours is loaded."""
+        module = self.float_module
+        runtime = self.source.runtime()
+        name, tolerance = runtime.name, runtime.tolerance
+        run_source: Run = partial(_run_source, runtime, module)
+        if self.source.is_large:
+            run_source = _recorded(run_source, feeds)
+            del runtime
+        written = serialize(module, like=self.artifact)
+        ours = ArtifactRunner(written, module, litert_target(self.target), xnnpack=False)
+        return compare_runs(
+            run_source, lambda feed: outputs_in_source_layout(ours.run(feed), module),
+            feeds, [v.name for v in module.main.outputs], name=name, tolerance=tolerance,
+        )  # fmt: skip
+
+
+def _run_source(runtime: SourceRuntime, module: Module, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    return runtime.run(feeds_in_source_layout(feed, module))
+
+
+def _departure(source: SourceModel, check: Check, diagnosis: Diagnosis) -> str:
+    worst = worst_output(check)
+    share = "in shape or by values that are not finite"
+    if worst.max_rel_to_range is not None:
+        share = f"by {worst.max_rel_to_range:.2g} of its range (largest error {worst.max_abs_error:.3g})"
     return (
         f"Checking the translation of '{source.path.name}': output '{worst.output}' departs from {check.reference} "
-        f"by {share}, the tolerance is {check.tolerance}; this is a fault of the translation, please report it "
+        f"{share}, the tolerance is {check.tolerance}; {diagnosis.where}; {diagnosis.blame} "
         "(--no-check compiles all the same)."
     )
 
 
-def _quantized_note(original: Original | None, *, pruned: bool) -> str:
+def _quantized_note(original: Original | None, target: Target, *, pruned: bool) -> str:
     if original is None:
         return "the source is quantized and the target's runtime does not run it: the artifact is compared with nothing"
     if pruned:
         return "the source is quantized and channels were pruned: the artifact is compared with it, not byte for byte"
+    if original.target.runtime != target.runtime:
+        return (
+            "the source is quantized and the target's runtime does not run it as it is: the artifact is compared with "
+            "it in LiteRT's own kernels, which may round otherwise"
+        )
     return "the source is quantized: the artifact is compared with it byte for byte instead"
 
 
@@ -150,15 +222,17 @@ def _against_original(
         return Verification(artifact_runtime=name, notes=notes)
     if original.note:
         notes.append(original.note)
-    reference = ArtifactRunner(original.data, original.module, target)
+    alike = original.target.runtime == target.runtime
+    reference = ArtifactRunner(original.data, original.module, original.target, xnnpack=alike)
     compared = compare_runs(
         reference.run, runner.run, feeds, [v.name for v in module.main.outputs], name=original.name,
-        tolerance=None if pruned else EXACT,
+        tolerance=None if pruned or not alike else EXACT,
     )  # fmt: skip
     if pruned:
         return Verification(None, compared, artifact_runtime=name, notes=notes)
-    runs = count_identical(reference.run_raw, runner.run_raw, feeds)
-    return Verification(None, compared, runs, len(feeds), "the source model", None, name, notes)
+    runs = count_identical(reference.run_steps, runner.run_steps, feeds)
+    against = "the source model" if alike else "the source model in LiteRT's own kernels"
+    return Verification(None, compared, runs, len(feeds), against, None, name, notes)
 
 
 def _is_float(module: Module) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgec.backends.tflite import serialize
 from edgec.data.fidelity import Fidelity
+from edgec.driver.feeds import Feeds
 from edgec.driver.runner import dequantized, quantized
 from edgec.errors import RuntimeFailure
 from edgec.frontends.tflite import read_tflite
@@ -15,23 +16,27 @@ from edgec.ir.graph import Module, Value
 from edgec.runtime.litert import LiteRTSession
 from edgec.runtime.tensor_info import TensorInfo
 
-Feeds = Sequence[Mapping[str, np.ndarray]]
 
-
-def worst_layer(float_module: Module, module: Module, feeds: Feeds) -> tuple[str, float] | None:
+def worst_layer(
+    float_module: Module, module: Module, feeds: Feeds, *, one_at_a_time: bool = False
+) -> tuple[str, float] | None:
     """Name and SQNR (dB) of the op result with the lowest SQNR against the float tensor of the same name.
 
-    Both run in LiteRT's own kernels. None where no tensor of the two can be paired or LiteRT does not run them.
+    Both run in LiteRT's own kernels, with `one_at_a_time` the float model first, all feeds, and then the other, so that
+    only one of them is in memory. None where no tensor of the two can be paired or LiteRT does not run them.
     """
     names = _paired_names(float_module, module)
     if not names:
         return None
     try:
-        reference = _Tapped(float_module, names)
+        run_float = _Tapped(float_module, names).run
+        if one_at_a_time:
+            recorded = iter([run_float(feed) for feed in feeds])
+            run_float = lambda feed: next(recorded)  # noqa: E731
         actual = _Tapped(module, names)
         fidelities = {name: Fidelity() for name in names}
         for feed in feeds:
-            for name, want, have in zip(names, reference.run(feed), actual.run(feed)):
+            for name, want, have in zip(names, run_float(feed), actual.run(feed)):
                 fidelities[name].add(want, have)
     except RuntimeFailure:
         return None

@@ -67,7 +67,7 @@ def _view(report: Report) -> dict[str, Any]:
         "op_rows": _op_rows(report.layers),
         "rows": rows,
         "hidden_rows": len(report.layers) - len(rows),
-        "check_text": check_text,
+        "check_text": lambda check: check_text(check.model_copy(update={"passed": None})),  # a chip says it
         "band": figures.band_text,
         "change": _change,
         "options_text": _options_text,
@@ -252,7 +252,7 @@ def _table_rows(layers: list[Layer]) -> list[tuple[Layer, float]]:
 def _change(before: float | None, after: float | None) -> str:
     if before is None or after is None or not before:
         return ""
-    return f"{100 * (after - before) / before:+.1f} %"
+    return "unchanged" if before == after else f"{100 * (after - before) / before:+.1f} %"
 
 
 def _options_text(options: dict[str, Any]) -> str:

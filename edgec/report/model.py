@@ -234,6 +234,7 @@ class OutputCheck(_Difference):
     """The comparison of one output."""
 
     output: Text
+    differing_share: Figure = Field(default=None, description="of an integer output: elements that are not equal, 0..1")
 
 
 class Check(_Difference):

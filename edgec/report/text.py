@@ -1,5 +1,6 @@
 """The terminal summary of a report."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from edgec.report.figures import (
     shortened,
     unit_text,
 )
-from edgec.report.model import BudgetLine, Check, Diagnostic, Layer, Report
+from edgec.report.model import BudgetLine, Check, Diagnostic, Layer, OutputCheck, Report
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -197,10 +198,14 @@ def _check_facts(report: Report) -> Iterable[tuple[str, str]]:
         label = "" if checks.float_vs_source else "Checks"
         against = printable(checks.artifact_vs_float.reference or "the float module")
         yield label, f"artifact against {against}: {check_text(checks.artifact_vs_float)}"
+    if checks.cross_check:
+        label = "" if checks.float_vs_source or checks.artifact_vs_float else "Checks"
+        against = printable(checks.cross_check.reference or "another translation")
+        yield label, f"float against {against}: {agreement_text(checks.cross_check)}"
     if checks.bit_exact_of:
         against = f" with {printable(checks.bit_exact_against)}" if checks.bit_exact_against else ""
         yield "", f"{checks.bit_exact_runs or 0} of {checks.bit_exact_of} runs byte-identical{against}"
-    if not (checks.float_vs_source or checks.artifact_vs_float or checks.bit_exact_of):
+    if not any((checks.float_vs_source, checks.artifact_vs_float, checks.cross_check, checks.bit_exact_of)):
         yield "Checks", "none were made"
     for note in checks.notes:
         yield "", printable(note)
@@ -232,6 +237,22 @@ def check_text(check: Check) -> str:
     if check.worst_layer and not check.identical:
         parts.append(f"worst layer {shortened(check.worst_layer, 30)}")
     return ", ".join(parts) or "no figures"
+
+
+def agreement_text(check: Check) -> str:
+    """Return whether two translations agree, by how much at which output, and what would have been allowed."""
+    found = check_text(check.model_copy(update={"passed": None}))
+    parts = [f"{'DISAGREE' if check.passed is False else 'agree'}, {found}"]
+    if check.outputs and not check.identical:
+        parts.append(f"worst at {shortened(worst_output(check.outputs).output, 30)}")
+    if check.tolerance:
+        parts.append(f"tolerance {printable(check.tolerance)}")
+    return ", ".join(parts)
+
+
+def worst_output(outputs: list[OutputCheck]) -> OutputCheck:
+    """Return the output with the largest error relative to its range; one that is not finite comes first."""
+    return max(outputs, key=lambda o: math.inf if o.max_rel_to_range is None else o.max_rel_to_range)
 
 
 def _print_facts(facts: Iterable[tuple[str, str]], console: "Console") -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from edgec.errors import RuntimeFailure
+from edgec.errors import MissingExtra, RuntimeFailure
 from edgec.runtime.captured_stderr import CapturedText, captured_stderr, one_line
 from edgec.runtime.litert import RuntimeVersion
 from edgec.runtime.tensor_info import Array
 
 _SEVERITY_ERROR = 3
+_WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 _NUMPY_TYPES = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
@@ -48,18 +49,25 @@ class SourceTensorInfo:
 class OnnxSession:
     """One ONNX model, loaded in onnxruntime on the CPU.
 
-    Give a path where the model keeps weights in external files: bytes have no folder to look in.
+    Give a path where the model keeps weights in external files: bytes have no folder to look in. With `lean`, kernels
+    keep no copies of weights in an order of their own: a few runs of a large model do not pay for them.
 
     Raises:
         RuntimeFailure: onnxruntime refuses the model, its IR version or an opset being too new included.
+        MissingExtra: onnxruntime is not installed.
     """
 
-    def __init__(self, model: bytes | str | os.PathLike[str], *, threads: int = 1) -> None:
+    def __init__(self, model: bytes | str | os.PathLike[str], *, threads: int = 1, lean: bool = False) -> None:
         self._model = model if isinstance(model, bytes) else Path(model)
-        self._threads = threads
-        self._with_intermediates: dict[tuple[str, ...], Any] = {}
-        with captured_stderr():  # onnxruntime looks for GPUs and says so
-            import onnxruntime
+        self._threads, self._lean = threads, lean
+        self._tapped: tuple[tuple[str, ...], Any] = ((), None)  # the last names asked for, and their session
+        try:
+            with captured_stderr():  # onnxruntime looks for GPUs and says so
+                import onnxruntime
+        except ImportError as error:
+            raise MissingExtra(
+                f"Running {self._named()}: onnxruntime cannot be imported; install it with pip install onnxruntime."
+            ) from error
         self._onnxruntime = onnxruntime
         self.runtime = RuntimeVersion("onnxruntime", onnxruntime.__version__)
         self._session = self._loaded(self._model if isinstance(self._model, bytes) else str(self._model))
@@ -87,9 +95,9 @@ class OnnxSession:
         """
         own = [info.name for info in self.outputs]
         added = tuple(dict.fromkeys(name for name in names if name not in own and name not in inputs))
-        if added not in self._with_intermediates:
-            self._with_intermediates[added] = self._loaded(self._model_returning(added)) if added else self._session
-        values = self._run(self._with_intermediates[added], [*own, *added], inputs)
+        if self._tapped[0] != added:
+            self._tapped = (added, self._loaded(self._model_returning(added)))
+        values = self._run(self._tapped[1] or self._session, [*own, *added], inputs)
         by_name = {**inputs, **dict(zip([*own, *added], values))}
         return values[: len(own)], {name: by_name[name] for name in names}
 
@@ -98,6 +106,11 @@ class OnnxSession:
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _SEVERITY_ERROR
+        if self._lean:
+            options.add_session_config_entry("session.disable_prepacking", "1")
+            options.enable_cpu_mem_arena = False
+        if isinstance(model, bytes) and isinstance(self._model, Path):  # a copy with other outputs: same weights
+            options.add_session_config_entry(_WEIGHTS_FOLDER, str(self._model.parent.resolve()))
         captured = CapturedText()
         try:
             with captured_stderr(captured):
@@ -129,10 +142,13 @@ class OnnxSession:
                 raise RuntimeFailure(f"{where} takes shape {list(info.shape)}, {list(given.shape)} was given")
 
     def _model_returning(self, names: Sequence[str]) -> bytes:
-        """Serialize the model with further graph outputs; external weights come into the bytes."""
+        """Serialize the model with further graph outputs; external weights stay where they are."""
         import onnx
 
-        model = onnx.load_from_string(self._model) if isinstance(self._model, bytes) else onnx.load(str(self._model))
+        if isinstance(self._model, bytes):
+            model = onnx.load_from_string(self._model)
+        else:
+            model = onnx.load(str(self._model), load_external_data=False)
         known = {name for node in model.graph.node for name in node.output if name}
         known.update(initializer.name for initializer in model.graph.initializer)
         unknown = [name for name in names if name not in known]

@@ -69,7 +69,7 @@ MISTAKES = {
     ),
     "bad shape": (
         ("compile", DIGITS, "-d", "rpi4", "--shape", "x"),
-        "Reading --shape 'x': write it as NAME=1,3,224,224, every size above zero.",
+        "Reading --shape 'x': write it as NAME=1,224,224,3, the input's name and a size for each of its dimensions.",
     ),
     "two budgets": (
         ("compile", DIGITS, "-d", "rpi4", "-b", "ram=1KiB", "--budget-file", "b.toml"),

@@ -36,6 +36,7 @@ def test_compile_of_vww_drops_dead_channels_and_changes_no_output(shared_data: P
     assert compression.macs_before == 7_489_664
     assert compression.macs_after is not None
     assert compression.macs_after <= 4_200_000
+    assert [r.note for r in report.passes if r.note and r.note.startswith(f"{compression.dead_channels} dead channels")]
     assert (checks.bit_exact_runs, checks.bit_exact_of) == (8, 8)
     assert report.artifact.bytes < model.stat().st_size - 100_000
 
@@ -115,4 +116,4 @@ def test_fit_names_what_the_target_refuses_where_the_runtime_will_not_load_it(sh
         fit_model(model, CompileOptions(device="stm32l4r5"))
     lines = str(caught.value).splitlines()
     assert lines[0] == "Lowering the model for target mcu-int8: 30 ops cannot run there:"
-    assert lines[1].endswith("TFLM's arithmetic kernels refuse the old unsigned scheme; convert the model to int8")
+    assert lines[1].endswith("refuse the old unsigned scheme; edgec compile turns the model into int8")

@@ -58,3 +58,23 @@ def test_a_constant_output_is_held_against_its_magnitude(value: float, off: floa
 def test_a_loaded_profile_is_a_device(tmp_path: Path) -> None:
     options = CompileOptions(device=load_device("rpi4"), scheme="fp32")
     assert compile_model(_model(tmp_path / "net.onnx", TensorProto.FLOAT), options).report.device.name == "rpi4"
+
+
+@pytest.mark.parametrize(
+    ("differing", "passed"), [(0, True), (1, True), (3, False)], ids=["none", "one tie in 2000", "too many"]
+)
+def test_integer_outputs_may_differ_where_two_tie(differing: int, passed: bool) -> None:
+    want = np.arange(2000, dtype=np.int64) % 7
+    have = want.copy()
+    have[:differing] = 6
+    check = compare_runs(lambda _: [want], lambda _: [have], [{}], ["y"], name="reference", tolerance=1e-3)
+    assert check.passed is passed
+    assert check.outputs[0].differing_share == differing / 2000
+
+
+@pytest.mark.parametrize(("ours", "passed"), [(-np.inf, True), (np.finfo(np.float32).min, True), (0.0, False)])
+def test_the_same_infinity_is_no_departure(ours: float, passed: bool) -> None:
+    want, have = np.array([[1.0, 2.0, -np.inf]], np.float32), np.array([[1.0, 2.0, ours]], np.float32)
+    check = compare_runs(lambda _: [want], lambda _: [have], [{}], ["y"], name="reference", tolerance=1e-3)
+    assert check.passed is passed
+    assert not check.finite
