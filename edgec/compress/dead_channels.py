@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +17,8 @@ from edgec.ir.graph import Graph, Module, Value
 from edgec.ops import OP_DEFS
 from edgec.passes.base import GraphPass, PassContext, PassResult
 
+DEAD_CHANNELS = "dead_channels"  # the figure in the pass's result
+MOST_CHANNELS = 1 << 20  # each is looked at by itself, and a damaged file can ask for any number
 MAX_ROUNDS = 100  # each round removes a channel; networks settle in two or three
 
 
@@ -40,6 +42,7 @@ class EliminateDeadChannels(GraphPass):
     """
 
     name: ClassVar[str] = "eliminate_dead_channels"
+    counted: ClassVar[str] = DEAD_CHANNELS
     channel_multiple: int = 1
 
     def run(self, module: Module, context: PassContext) -> PassResult:
@@ -48,11 +51,13 @@ class EliminateDeadChannels(GraphPass):
         result = super().run(module, context)
         if not result.changed:
             return result
-        return PassResult(True, f"{result.note}; MACs {before:,} → {_macs(module):,}")
+        return replace(result, note=f"{result.note}; MACs {before:,} → {_macs(module):,}")
 
     def run_on_graph(self, graph: Graph, context: PassContext) -> int:
         """Remove dead channels of one graph, round after round; returns how many."""
         total = 0
+        if _widest(graph) > MOST_CHANNELS:
+            return 0
         for _ in range(MAX_ROUNDS):
             removed = _remove_dead(graph, self.channel_multiple)
             total += removed
@@ -63,6 +68,12 @@ class EliminateDeadChannels(GraphPass):
     def describe(self, changes: int) -> str:
         """The report's note."""
         return f"{changes} dead channels removed" if changes != 1 else "1 dead channel removed"
+
+
+def _widest(graph: Graph) -> int:
+    """The most channels that an activation has."""
+    values = (*graph.inputs, *(result for op in graph.ops for result in op.results))
+    return max((value.shape[-1] for value in values if value.shape), default=0)
 
 
 def _remove_dead(graph: Graph, channel_multiple: int) -> int:

@@ -16,7 +16,7 @@ from edgec.cost.kernel_class import KernelClass, kernel_class
 from edgec.cost.macs import op_cost
 from edgec.ir.dtype import DType
 from edgec.ir.graph import Module, Op, Value
-from edgec.ir.verify import CALLED_GRAPHS
+from edgec.ops.control import calls_of
 from edgec.target.device import Device, KernelCosts
 
 FREE_OPCODES = {  # only overhead: LiteRT and TFLM share or copy the buffer, or hand out a handle
@@ -35,7 +35,9 @@ class LatencyEstimate:
 def estimate_latency(
     module: Module, device: Device, kernel_library: str | None = None, *, dtype: str | None = None
 ) -> LatencyEstimate:
-    """Estimate one inference of `module` on `device`; bodies count once, as part of the op that calls them.
+    """Estimate one inference of `module` on `device`; bodies count as part of the op that calls them.
+
+    A loop of a constant number of steps counts each of them, another body or branch counts once.
 
     With `dtype` every op is priced as if it computed in that dtype ("int8", …), its bytes left as they are: what a
     float module would cost once quantized. What `call_once` runs before the first inference is counted too.
@@ -49,12 +51,12 @@ def estimate_latency(
     missing: set[str] = set()
     for op in module.main.ops:
         own = 0.0
-        for inner in _with_bodies(op, module):
+        for inner, times in _with_bodies(op, module):
             costs = _costs(inner, device, library) if dtype is None else device.costs(dtype, library)
             if costs is None:
                 missing.add(compute_dtype(inner))
                 continue
-            priced.append((op_seconds(inner, device, costs), costs))
+            priced.append((times * op_seconds(inner, device, costs), costs))
             own += priced[-1][0]
         per_op_ms.append(own * 1e3)
     if missing:
@@ -75,12 +77,12 @@ def _costs(op: Op, device: Device, library: str) -> KernelCosts | None:
     return next(iter(device.kernel_libraries.get(library, {}).values()), None)
 
 
-def _with_bodies(op: Op, module: Module) -> Iterator[Op]:
-    """An op and the ops of the graphs it calls, theirs included (a verified module has no recursion)."""
-    yield op
-    for name in CALLED_GRAPHS.get(op.opcode, ()):
-        for inner in module.graphs[op.attributes[name]].ops:
-            yield from _with_bodies(inner, module)
+def _with_bodies(op: Op, module: Module, times: int = 1) -> Iterator[tuple[Op, int]]:
+    """An op and the ops of the graphs it calls, theirs included, with how often each runs (there is no recursion)."""
+    yield op, times
+    for index, each in calls_of(op, module):
+        for inner in module.graphs[index].ops:
+            yield from _with_bodies(inner, module, times * each)
 
 
 def _total(seconds: list[tuple[float, KernelCosts]], device: Device, library: str) -> Estimate:

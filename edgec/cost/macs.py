@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edgec.ir.graph import Graph, Module, Op
 from edgec.ir.op_def import Role
 from edgec.ops import OP_DEFS
+from edgec.ops.control import calls_of
 
 UNPACKED_WEIGHTS = {Role.WEIGHT, Role.BIAS}
 
@@ -45,8 +46,27 @@ def graph_macs(graph: Graph) -> int:
 
 
 def module_macs(module: Module) -> int:
-    """MACs of one inference of the main graph; bodies of control flow are counted once."""
-    return sum(graph_macs(graph) for graph in module.graphs)
+    """MACs of one inference: loops of a constant number of steps count each, other bodies and branches once."""
+    runs = graph_runs(module)
+    return sum(times * graph_macs(graph) for times, graph in zip(runs, module.graphs))
+
+
+def graph_runs(module: Module) -> list[int]:
+    """How often one inference runs each graph; 1 where that is only known at run time, or nothing calls it."""
+    called = [[call for op in graph.ops for call in calls_of(op, module)] for graph in module.graphs]
+    waiting = [0] * len(module.graphs)  # calls whose caller is not counted yet
+    for index in (callee for calls in called for callee, _ in calls):
+        waiting[index] += 1
+    runs = [1 if not count else 0 for count in waiting]
+    ready = [index for index, count in enumerate(waiting) if not count]
+    while ready:  # callers before those they call: there is no recursion
+        caller = ready.pop()
+        for callee, times in called[caller]:
+            runs[callee] += runs[caller] * times
+            waiting[callee] -= 1
+            if not waiting[callee]:
+                ready.append(callee)
+    return runs
 
 
 def parameter_count(module: Module) -> int:

@@ -70,23 +70,23 @@ def typed(feed: Array, spec: InputSpec, where: str) -> Array:
     wanted = np.dtype(spec.dtype)
     if wanted.kind == "f":
         with np.errstate(over="ignore"):
-            return _finite(np.ascontiguousarray(feed, dtype=np.float32), feed, where)
+            return _finite(np.asarray(feed, np.float32, order="C"), feed, where)
     if feed.dtype == wanted:
-        return np.ascontiguousarray(feed)
+        return np.asarray(feed, order="C")
     limits = np.iinfo(wanted) if wanted.kind in "iu" else None
     real = _finite(feed, feed, where)
     if limits is None:
-        return np.ascontiguousarray(real.astype(wanted))
+        return real.astype(wanted, order="C")
     if spec.scale is not None:
         whole = np.rint(real.astype(np.float64) / spec.scale) + spec.zero_point
-        return np.ascontiguousarray(np.clip(whole, limits.min, limits.max).astype(wanted))
+        return np.asarray(np.clip(whole, limits.min, limits.max), wanted, order="C")
     whole = np.rint(real) if real.dtype.kind == "f" else real
     if (whole != real).any() or (whole.size and (whole.min() < limits.min or whole.max() > limits.max)):
         raise DataError(
             f"preparing {where} for input '{spec.name}': values from {real.min()} to {real.max()} of type {feed.dtype} "
             f"are not whole numbers within {wanted}; give whole numbers from {limits.min} to {limits.max}"
         )
-    return np.ascontiguousarray(whole.astype(wanted))
+    return whole.astype(wanted, order="C")
 
 
 def _finite(cast: Array, stored: Array, where: str) -> Array:

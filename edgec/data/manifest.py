@@ -207,7 +207,7 @@ def load_manifest(path: str | Path) -> Manifest:
             data = tomllib.load(file)
     except OSError as error:
         raise DataError(f"reading manifest '{path}': {error.strerror or error}; give a TOML file's path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, no UTF-8, numbers without end, deep nesting
         raise DataError(f"reading manifest '{path}': it is not valid TOML: {error}") from error
     try:
         return Manifest.model_validate(data)

@@ -1,10 +1,12 @@
 """Stored samples that are read by position, a few at a time: arrays in .npz and .npy files, folders, packed images."""
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any, Protocol
 
 import numpy as np
@@ -17,7 +19,10 @@ from edgec.errors import DataError
 Array = npt.NDArray[Any]
 
 ROWS_AT_ONCE = 64
-_READ_ERRORS = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+_READ_ERRORS = (
+    OSError, ValueError, TypeError, EOFError, KeyError, SyntaxError, TokenError, OverflowError, RecursionError,
+    MemoryError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error, NotImplementedError,
+)  # fmt: skip
 
 
 class Source(Protocol):
@@ -143,8 +148,11 @@ class ImageFolder:
 
     def __init__(self, path: Path, glob: str | None) -> None:
         self.path = path
-        found = path.glob(glob) if glob is not None else path.rglob("*")
-        files = [file for file in found if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
+        try:
+            found = path.glob(glob) if glob is not None else path.rglob("*")
+            files = [file for file in found if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
+        except (OSError, ValueError, NotImplementedError, IndexError) as error:  # what glob raises on odd patterns
+            raise DataError(f"reading folder '{path}': '{glob}' cannot be looked for ({error})") from error
         self.files = sorted(files, key=lambda file: file.relative_to(path).as_posix())
         if not self.files:
             pattern = f" that match '{glob}'" if glob is not None else ""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edgec.ir.dtype import DType
-from edgec.ir.graph import Op, Value
+from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.op_def import Infer, OpDef, Operand, Role
 from edgec.ir.types import TensorType
+from edgec.ir.verify import CALLED_GRAPHS
 from edgec.ops.infer import own_types, plain
 
 _VALUES = Operand("inputs", optional=True, variadic=True)
@@ -68,6 +71,8 @@ def _infer_handle(op: Op) -> list[TensorType]:
 def _infer_find(op: Op) -> list[TensorType]:
     _require_resource(op)
     keys, default = op.operand(1), op.operand(2)
+    if op.results and keys.dtype is DType.STRING:  # converters leave the shape of what text leads to empty
+        return [replace(own_types(op)[0], dtype=default.dtype)]
     return [TensorType(keys.shape, default.dtype, None, keys.type.signature)]
 
 
@@ -82,6 +87,48 @@ def _infer_import(op: Op) -> list[TensorType]:
 def _infer_size(op: Op) -> list[TensorType]:
     _require_resource(op)
     return [TensorType((1,), DType.INT64)]
+
+
+def loop_trips(op: Op, module: Module) -> int | None:
+    """How often a `while` runs its body where that is a constant, else None.
+
+    Known is the form in which front ends write loops of a fixed number of steps: the condition is nothing but
+    counter < constant, the counter starts at a constant and grows by a constant in the body.
+    """
+    condition = module.graphs[op.attributes["cond_subgraph_index"]]
+    body = module.graphs[op.attributes["body_subgraph_index"]]
+    test = condition.outputs[0].producer
+    if test is None or test.opcode != "less" or test.operand(0) not in condition.inputs:
+        return None
+    position = condition.inputs.index(test.operand(0))
+    start, limit = op.operand(position), test.operand(1)
+    if start.data is None or limit.data is None or start.data.size != 1 or limit.data.size != 1:
+        return None
+    step = _growth(body, position)
+    if step is None or step <= 0:
+        return None
+    distance = int(limit.data.reshape(-1)[0]) - int(start.data.reshape(-1)[0])
+    return max(-(-distance // step), 0)
+
+
+def _growth(body: Graph, position: int) -> int | None:
+    """The constant that the body adds to a loop variable, None where it does something else with it."""
+    step = body.outputs[position].producer
+    if step is None or step.opcode != "add":
+        return None
+    operands = [step.operand(0), step.operand(1)]
+    if body.inputs[position] not in operands:
+        return None
+    operands.remove(body.inputs[position])
+    added = operands[0].data
+    return int(added.reshape(-1)[0]) if added is not None and added.size == 1 and added.dtype.kind == "i" else None
+
+
+def calls_of(op: Op, module: Module) -> list[tuple[int, int]]:
+    """(graph index, times) of the graphs an op runs; once where the number is only known at run time."""
+    trips = (loop_trips(op, module) if op.opcode == "while" else None) or 1
+    times = {"cond_subgraph_index": trips + 1 if trips > 1 else 1, "body_subgraph_index": trips}
+    return [(int(op.attributes[name]), times.get(name, 1)) for name in CALLED_GRAPHS.get(op.opcode, ())]
 
 
 def _calls(opcode: str, options: str, operands: tuple[Operand, ...], infer: Infer) -> OpDef:

@@ -301,8 +301,11 @@ def packed(table: str, field: Field, scalar: str, value: Any) -> tuple[bytes | m
 def packed_array(table: str, field: Field, scalar: str, array: np.ndarray[Any, Any]) -> memoryview:
     """Little-endian bytes of an array; floats may be rounded, integers must fit."""
     dtype = np.dtype(scalar).newbyteorder("<")
-    with np.errstate(invalid="ignore"):
-        converted = np.ascontiguousarray(array, dtype)
+    try:
+        with np.errstate(invalid="ignore"):
+            converted = np.ascontiguousarray(array, dtype)
+    except (OverflowError, TypeError, ValueError) as error:  # an array of Python objects
+        fail(table, field, f"not all elements are {scalar} ({error})", error)
     if array.dtype != dtype and not np.can_cast(array.dtype, dtype, "same_kind" if dtype.kind == "f" else "safe"):
         back = converted.astype(array.dtype)
         if not np.array_equal(back, array):
@@ -310,13 +313,14 @@ def packed_array(table: str, field: Field, scalar: str, array: np.ndarray[Any, A
     return converted.reshape(-1).view(np.uint8).data
 
 
-def write_model(tree: Mapping[str, Any], *, out_of_line: bool | None = None) -> bytes:
+def write_model(tree: Mapping[str, Any], *, out_of_line: bool | None = None, like: bytes | None = None) -> bytes:
     """Bytes of a `.tflite` file with the given `Model` tree, in the form that `edgec.schema.reader.decode` gives.
 
     Fields that are missing or None are absent, scalars at their default are left out, an empty vector stays an empty
     vector. `Buffer.data` may be bytes or an array of any dtype, whose bytes are taken; every one starts at a multiple
     of 16 bytes. With `out_of_line`, buffers of 64 KiB and more stand behind the FlatBuffer (`Buffer.offset`); None
-    does so for models above 2 GB only. The same tree gives the same bytes.
+    does so for models above 2 GB only. The same tree gives the same bytes. Where they are those of `like`, that object
+    is given back and nothing is copied.
 
     Raises ExportFailure for a field that the schema does not have or a value that its field cannot hold.
     """
@@ -324,7 +328,20 @@ def write_model(tree: Mapping[str, Any], *, out_of_line: bool | None = None) -> 
         out_of_line = _data_bytes(tree) > MAX_FLATBUFFER_BYTES - 2**27
     encoder = _Encoder(out_of_line)
     encoder.table("Model", tree, 0)
-    return b"".join(encoder.finish())
+    parts = encoder.finish()
+    return like if like is not None and _is_joined(parts, like) else b"".join(parts)
+
+
+def _is_joined(parts: Sequence[bytes | bytearray | memoryview], whole: bytes) -> bool:
+    """Whether the parts, one behind the other, are `whole`."""
+    if sum(map(len, parts)) != len(whole):
+        return False
+    view, at = memoryview(whole), 0
+    for part in parts:
+        if view[at : at + len(part)] != part:
+            return False
+        at += len(part)
+    return True
 
 
 def _data_bytes(tree: Mapping[str, Any]) -> int:

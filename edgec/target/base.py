@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgec.errors import ProfileError
 
+LONGEST_SHOWN = 80  # characters
 EvidenceKind = Literal["executed", "planned", "calibrated", "derived", "unknown"]
 
 
@@ -50,7 +51,7 @@ def tuples_for_lists(value: Any) -> Any:
 def describe(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
     """Turn one pydantic problem into 'key ...: found ..., expected ...'."""
     location = tuple(part for part in problem["loc"] if part != "[key]")
-    key = dotted(location)
+    key = shortened(dotted(location), 120)
     kind = problem["type"]
     if kind == "extra_forbidden":
         allowed = allowed_keys(model, location[:-1]) + (["extends"] if len(location) == 1 else [])
@@ -67,10 +68,15 @@ def describe(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
     return f"key '{key}' is {found}; it should be {expected}"
 
 
+def shortened(text: str, longest: int = LONGEST_SHOWN) -> str:
+    """A text of the file's, no longer than a message bears."""
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
 def found_text(value: Any) -> str:
     """Show a found value, shortened, for a message."""
     if isinstance(value, Mapping):
-        return f"a table with {', '.join(map(str, value)) or 'no keys'}"
+        return shortened(f"a table with {', '.join(map(str, value)) or 'no keys'}", 200)
     text = repr(list(value)) if isinstance(value, tuple) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgec.errors import ProfileError
-from edgec.target.base import listing, suggestion
+from edgec.target.base import found_text, listing, shortened, suggestion
 from edgec.target.load import read_toml
 
 Verdict = Literal["fits", "misses", "uncertain", "unknown"]
@@ -77,11 +77,12 @@ def parse_budget(text: str) -> Budget:
         ProfileError: an empty, unknown or repeated key, or a value that is no positive number with a known unit.
     """
     found: dict[str, float | int] = {}
+    where = f"budget '{shortened(text, 200)}'"
     for item in text.split(","):
         name, equals, value = item.partition("=")
         if not equals:
-            raise ProfileError(f"budget '{text}': '{item.strip()}' is not NAME=VALUE; write it like {_example()}")
-        _add(found, name.strip(), value, f"budget '{text}'")
+            raise ProfileError(f"{where}: '{shortened(item.strip())}' is not NAME=VALUE; write it like {_example()}")
+        _add(found, name.strip(), value, where)
     return Budget(**found)  # type: ignore[arg-type]  # _limit makes byte counts integers
 
 
@@ -99,7 +100,9 @@ def load_budget(path: str | Path) -> Budget:
     found: dict[str, float | int] = {}
     for name, value in data.items():
         if not isinstance(value, str):
-            raise ProfileError(f"{path}: key '{name}' is {value!r}; write a number with its unit, like \"30ms\"")
+            raise ProfileError(
+                f"{path}: key '{shortened(name)}' is {found_text(value)}; write a number with its unit, like \"30ms\""
+            )
         _add(found, name, value, str(path))
     return Budget(**found)  # type: ignore[arg-type]  # _limit makes byte counts integers
 
@@ -108,7 +111,7 @@ def _add(found: dict[str, float | int], name: str, value: str, where: str) -> No
     key = name.replace("_", "-")
     if key not in _LINES:
         near = suggestion(key, _LINES)
-        raise ProfileError(f"{where}: unknown key '{name}'{near}; allowed keys are {listing(_LINES)}")
+        raise ProfileError(f"{where}: unknown key '{shortened(name)}'{near}; allowed keys are {listing(_LINES)}")
     line = _LINES[key]
     if line.field in found:
         raise ProfileError(f"{where}: key '{key}' is given twice; keep one")
@@ -117,21 +120,22 @@ def _add(found: dict[str, float | int], name: str, value: str, where: str) -> No
 
 def _limit(name: str, line: _Line, value: str, where: str) -> float | int:
     match = _NUMBER.fullmatch(value)
+    shown = shortened(value.strip())
     wanted = f"write a number with one of the units {', '.join(line.units)}"
     if match is None:
-        raise ProfileError(f"{where}: key '{name}' is '{value.strip()}', which is no number with a unit; {wanted}")
+        raise ProfileError(f"{where}: key '{name}' is '{shown}', which is no number with a unit; {wanted}")
     number, unit = match.groups()
     if unit not in line.units:
-        problem = f"has the unit '{unit}'" if unit else "has no unit"
-        raise ProfileError(f"{where}: key '{name}' is '{value.strip()}', which {problem}; {wanted}")
+        problem = f"has the unit '{shortened(unit)}'" if unit else "has no unit"
+        raise ProfileError(f"{where}: key '{name}' is '{shown}', which {problem}; {wanted}")
     limit = float(number) * line.units[unit]
     if line.units is _BYTES and math.isfinite(limit):
         limit = math.floor(limit)
     if not (math.isfinite(limit) and limit > 0):
         smallest = "one byte or more" if line.units is _BYTES else "above zero and finite"
-        raise ProfileError(f"{where}: key '{name}' is '{value.strip()}'; a limit must be {smallest}")
+        raise ProfileError(f"{where}: key '{name}' is '{shown}'; a limit must be {smallest}")
     if line.units is _SHARE and limit > 1:
-        raise ProfileError(f"{where}: key '{name}' is '{value.strip()}'; a drop cannot be more than 100%")
+        raise ProfileError(f"{where}: key '{name}' is '{shown}'; a drop cannot be more than 100%")
     return limit
 
 

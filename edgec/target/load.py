@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgec.errors import ProfileError
-from edgec.target.base import listing, suggestion, validate
+from edgec.target.base import found_text, listing, shortened, suggestion, validate
 from edgec.target.device import Device
 from edgec.target.target import Target
 
@@ -96,22 +96,30 @@ def _find(name_or_path: str | Path, kind: str) -> Path:
     text = str(name_or_path)
     as_path = Path(name_or_path)
     if isinstance(name_or_path, Path) or text.endswith(".toml") or "/" in text or "\\" in text:
-        if as_path.is_file():
+        if _is_file(as_path):
             return as_path
         raise ProfileError(
-            f"reading {_label(kind)} '{text}': there is no such file; give a .toml file or a name: "
+            f"reading {_label(kind)} '{shortened(text)}': there is no such file; give a .toml file or a name: "
             f"{listing(_names(kind))}"
         )
     built_in = data_folder(kind) / f"{text}.toml"
     if text in _names(kind):
         return built_in
-    if as_path.is_file():
+    if _is_file(as_path):
         return as_path
     known = _names(kind)
     raise ProfileError(
-        f"unknown {_label(kind)} '{text}'{suggestion(text.lower(), known)}; known are {listing(known)}, "
+        f"unknown {_label(kind)} '{shortened(text)}'{suggestion(text.lower(), known)}; known are {listing(known)}, "
         "or give a .toml file"
     )
+
+
+def _is_file(path: Path) -> bool:
+    """As `Path.is_file`; False for what no file system takes as a path."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _label(kind: str) -> str:
@@ -130,7 +138,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ProfileError(f"reading {path}: {error.strerror or error}; give a readable .toml file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, no UTF-8, numbers without end, deep nesting
         raise ProfileError(f"reading {path}: not valid TOML: {error or 'nested too deeply'}") from error
 
 
@@ -145,7 +153,7 @@ def _inherit(path: Path, kind: str, seen: tuple[Path, ...] = ()) -> dict[str, An
     if parent_name is None:
         return data
     if not isinstance(parent_name, str):
-        raise ProfileError(f"{path}: key 'extends' is {parent_name!r}; it should be a name or a .toml path")
+        raise ProfileError(f"{path}: key 'extends' is {found_text(parent_name)}; it should be a name or a .toml path")
     parent = _inherit(_parent(path, parent_name, kind), kind, (*seen, resolved))
     inherited = {key: value for key, value in parent.items() if key not in _OWN_KEYS}
     return _merge(inherited, data)
@@ -155,12 +163,13 @@ def _parent(path: Path, name: str, kind: str) -> Path:
     folder = data_folder(kind)
     file_name = name if name.endswith(".toml") else f"{name}.toml"
     for candidate in (path.parent / file_name, folder / file_name):
-        if candidate.is_file():
+        if _is_file(candidate):
             return candidate
     fragments = [item.relative_to(folder).with_suffix("").as_posix() for item in folder.glob("_*/*.toml")]
     known = [*_names(kind), *fragments]
     raise ProfileError(
-        f"{path}: key 'extends' is '{name}'{suggestion(name, known)}; known are {listing(known)}, or give a .toml file"
+        f"{path}: key 'extends' is '{shortened(name)}'{suggestion(name, known)}; known are {listing(known)}, or give a "
+        ".toml file"
     )
 
 

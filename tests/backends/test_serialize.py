@@ -184,3 +184,22 @@ def test_unused_tensors_of_a_file_are_kept_in_their_place() -> None:
     module = read_tflite(serialize(Module([graph])))
     names = [t["name"] for t in read_model(serialize(module))["subgraphs"][0]["tensors"]]
     assert names == ["idle", "y", "x"]
+
+
+def test_the_bytes_of_an_artifact_in_memory_are_not_made_twice() -> None:
+    module = Module([small_graph(0)])
+    first = serialize(module)
+    assert serialize(module, like=first) is first
+    other = first[:-1] + bytes([first[-1] ^ 1])
+    for unlike in (other, first + b"x", b""):
+        again = serialize(module, like=unlike)
+        assert again == first
+        assert again is not unlike
+
+
+def small_graph(seed: int) -> Graph:
+    graph = Graph("main")
+    x = graph.add_input("x", TensorType((1, 4), DType.FLOAT32))
+    weight = graph.constant(np.random.default_rng(seed).standard_normal((3, 4)).astype(np.float32), "w")
+    graph.outputs = [build(graph).emit("fully_connected", [x, weight])]
+    return graph

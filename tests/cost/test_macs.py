@@ -8,7 +8,8 @@ from edgec.cost.macs import OpCost, graph_macs, module_macs, op_cost, parameter_
 from edgec.ir.dtype import DType
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.ir.types import TensorType
-from edgec.ops import build
+from edgec.ops import build, verify
+from edgec.ops.control import loop_trips
 
 
 def graph_of(*shape: int, dtype: DType = DType.FLOAT32) -> tuple[Graph, Value]:
@@ -70,3 +71,25 @@ def test_sums() -> None:
     build(other).emit("fully_connected", [y, build(other).constant(np.ones((5, 3), np.float32))])
     assert module_macs(Module([graph, other])) == 20 + 15
     assert parameter_count(Module([graph, other])) == 8 + 2 + 4 + 15
+
+
+def test_a_loop_of_a_constant_number_of_steps_counts_each() -> None:
+    # 5 steps of a product of [1, 3] with [3, 3]: 5 * 9, the counter's 5 additions, and 6 comparisons of the counter.
+    main, condition, body = Graph("main"), Graph("condition"), Graph("body")
+    counter, flow = TensorType((), DType.INT32), TensorType((1, 3), DType.FLOAT32)
+    inner = build(condition)
+    i, _ = condition.add_input("i", counter), condition.add_input("x", flow)
+    condition.outputs = [inner.emit("less", [i, inner.constant(np.array(5, np.int32))])]
+    inner = build(body)
+    i, x = body.add_input("i", counter), body.add_input("x", flow)
+    product = inner.emit("fully_connected", [x, inner.constant(np.ones((3, 3), np.float32)), None])
+    body.outputs = [inner.emit("add", [i, inner.constant(np.array(1, np.int32))]), product]
+    builder = build(main)
+    start = builder.constant(np.array(0, np.int32))
+    op = builder.emit_op("while", [start, main.add_input("x", flow)], cond_subgraph_index=1, body_subgraph_index=2)
+    main.outputs = [op.results[1]]
+    module = Module([main, condition, body])
+    verify(module)
+    assert loop_trips(op, module) == 5
+    assert module_macs(module) == 5 * graph_macs(body) + 6 * graph_macs(condition)
+    assert graph_macs(body) >= 9

@@ -65,7 +65,9 @@ def test_the_same_infinities_agree() -> None:
     """A causal mask gives minus infinity on both sides; only finite values can measure a departure."""
     fidelity = Fidelity()
     fidelity.add(np.array([1.0, -math.inf, math.nan]), np.array([1.0, -math.inf, math.nan]))
-    assert fidelity.max_abs_error == 0 and fidelity.relative_max_error() == 0 and fidelity.elements == 3
+    assert fidelity.max_abs_error == 0
+    assert fidelity.relative_max_error() == 0
+    assert fidelity.elements == 3
     assert fidelity.sqnr_db() == math.inf
 
 

@@ -601,3 +601,40 @@ def test_mutations_are_refused_or_read_as_something_valid(seed: int) -> None:
 def test_noise_behind_the_identifier_is_refused(noise: bytes) -> None:
     with pytest.raises(ImportFailure):
         read_tflite(noise[:4].ljust(4, b"\0") + b"TFL3" + noise[4:])
+
+
+def test_inputs_of_one_name_are_told_apart() -> None:
+    graph = Graph()
+    x, y, z = (graph.add_input(name, TensorType((2,), DType.FLOAT32)) for name in ("x", "x", "x_1"))
+    total = build(graph).emit("add", [build(graph).emit("sub", [x, y]), z], name="same")
+    graph.outputs = [total, build(graph).emit("relu", [total], name="same"), total]
+    module = read_tflite(serialize(Module([graph])), "twins.tflite")
+    assert [v.name for v in module.main.inputs] == ["x", "x_2", "x_1"]
+    assert [v.name for v in module.main.outputs] == ["same", "same_1", "same"]
+    assert [n.message for n in module.notes] == [
+        "has two inputs called 'x'; one is 'x_2' now",
+        "has two outputs called 'same'; one is 'same_1' now",
+    ]
+    feeds = [np.array([5, 1], np.float32), np.array([3, 4], np.float32), np.array([1, 1], np.float32)]
+    [first, second, _] = LiteRTSession(serialize(module), xnnpack=False).run(feeds)
+    assert first.tolist() == [3.0, -2.0]
+    assert second.tolist() == [3.0, 0.0]
+
+
+def test_a_file_without_names_or_new_opcode_fields_is_read() -> None:
+    """As TensorFlow 1 wrote them: the opcode in a byte only, no signature, no shape signature."""
+    graph = Graph()
+    x = graph.add_input("x", TensorType((1, 4), DType.FLOAT32))
+    graph.outputs = [build(graph).emit("relu6", [x])]
+    tree = read_model(serialize(Module([graph])))
+    for code in tree["operator_codes"]:
+        assert code["deprecated_builtin_code"] == 21  # RELU6
+        code["builtin_code"] = "ADD"  # the field's default: absent
+    for tensor in tree["subgraphs"][0]["tensors"]:
+        tensor["name"] = None
+    tree["subgraphs"][0]["name"] = tree["description"] = None
+    module = read_tflite(write_model(tree), "old.tflite")
+    assert [op.opcode for op in module.main.ops] == ["relu6"]
+    assert [v.name for v in (*module.main.inputs, *module.main.outputs)] == ["tensor_0", "tensor_1"]
+    [y] = LiteRTSession(serialize(module), xnnpack=False).run([np.array([[-1, 3, 7, 6]], np.float32)])
+    assert y.tolist() == [[0.0, 3.0, 6.0, 6.0]]

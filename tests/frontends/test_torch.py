@@ -126,6 +126,65 @@ def test_dynamic_dimensions_are_fixed_by_shape(tmp_path: Path) -> None:
     assert check.passed
 
 
+def test_example_inputs_take_other_shapes_and_dimensions_stay_open() -> None:
+    fixed = compiled(Small().eval(), picture(), shapes={"picture": (2, 3, 20, 24)})
+    assert fixed.module.main.inputs[0].shape == (2, 20, 24, 3)
+    opened = compiled(Small().eval(), picture(), shapes={"picture": ("?", "16?", "20?", 3)})  # channels last
+    assert [t.shape for t in opened.report.artifact.inputs] == [[-1, -1, -1, 3]]
+    assert [t.shape for t in opened.report.artifact.outputs] == [[-1, 4], [-1]]
+    note = next(d.message for d in opened.report.diagnostics if d.op == "open dimensions")
+    assert "agrees with torch 2." in note
+    for shape, reason in (((1, 3, 16), "has 4 dimensions, --shape gives 3"), ((1, 2, 16, 16), "expected input")):
+        with pytest.raises(ImportFailure, match=reason):
+            compiled(Small().eval(), picture(), shapes={"picture": shape})
+    with pytest.raises(ImportFailure, match=r"there is no input 'x' \(--shape\); the inputs are picture\.$"):
+        compiled(Small().eval(), picture(), shapes={"x": (1, 3, 16, 16)})
+
+
+class Attention(Network):  # type: ignore[misc]
+    """Tokens to their hidden states, by self-attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.table = nn.Embedding(30, 16)
+        self.attention = nn.MultiheadAttention(16, 4, batch_first=True)
+
+    def forward(self, ids: Any) -> dict[str, Any]:
+        x = self.table(ids)
+        hidden, _ = self.attention(x, x, x, need_weights=False)
+        return {"hidden": hidden, "pooled": (hidden.mean(1), hidden.amax(1))}
+
+
+def test_dynamic_shapes_of_an_archive_stay_open_where_asked(tmp_path: Path) -> None:
+    path = tmp_path / "attention.pt2"
+    dims = {0: torch.export.Dim("batch", max=64), 1: torch.export.Dim("length", max=512)}
+    example = torch.zeros(2, 12, dtype=torch.long)
+    torch.export.save(torch.export.export(Attention().eval(), (example,), dynamic_shapes=(dims,)), path)
+    result = compile_model(path, CompileOptions("pixel4", scheme="fp32", shapes={"ids": ("?", "12?")}))
+    assert [t.shape for t in result.report.artifact.outputs] == [[-1, -1, 16], [-1, 16], [-1, 16]]
+    assert [t.name for t in result.report.artifact.outputs] == ["hidden", "pooled_0", "pooled_1"]
+    assert [name for name, _ in result.module.signatures[0].outputs] == ["hidden", "pooled_0", "pooled_1"]
+
+
+class Borders(Network):  # type: ignore[misc]
+    """An input as it is, a value twice, and a constant."""
+
+    def forward(self, x: Any) -> tuple[Any, ...]:
+        total = x + 1
+        return x, total, total, torch.ones(2)
+
+
+def test_outputs_that_share_a_tensor_have_names_of_their_own() -> None:
+    result = compiled(Borders(), torch.zeros(1, 4))
+    names = [name for name, _ in result.module.signatures[0].outputs]
+    assert len(set(names)) == 4
+    assert [t.name for t in result.report.artifact.outputs] == names
+    check = result.report.checks.float_vs_source
+    assert check is not None
+    assert check.passed
+
+
 def test_a_factory_is_called_from_the_current_folder(tmp_path: Path) -> None:
     (tmp_path / "nets.py").write_text(
         "import torch\n"

@@ -28,6 +28,8 @@ NAMES = [
     "stm32u585",
 ]
 PASSES = [
+    "expand_sparse",
+    "convert_uint8_to_int8",
     "fold_constants",
     "eliminate_dead_code",
     "eliminate_identity",
@@ -44,6 +46,7 @@ PASSES = [
     "fuse_pad_into_conv",
     "canonicalize_mean_pool",
     "move_transposes",
+    "route_channels",
     "eliminate_dead_channels",
     "legalize",
 ]
@@ -136,7 +139,7 @@ def test_target_answers_questions() -> None:
     )
     assert mcu.refusal("conv_2d", "uint8") == (
         "conv_2d with uint8 does not run on target mcu-int8: TFLM's arithmetic kernels refuse the old unsigned "
-        "scheme; convert the model to int8"
+        "scheme; edgec compile turns the model into int8"
     )
     assert mcu.scheme_refusal("w8") == (
         "scheme w8 is refused for target mcu-int8: TFLM refuses hybrid models (float activations with int8 weights); "

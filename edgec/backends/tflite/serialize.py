@@ -10,6 +10,7 @@ import numpy as np
 
 from edgec.errors import ExportFailure
 from edgec.ir.graph import Graph, Module, Op, Value
+from edgec.ir.mapped import release_pages
 from edgec.ir.packing import pack
 from edgec.ir.verify import CUSTOM, OPAQUE
 from edgec.ops import OP_DEFS
@@ -23,13 +24,17 @@ FIRST_CODE_ABOVE_BYTE = ENUMS["BuiltinOperator"]["PLACEHOLDER_FOR_GREATER_OP_COD
 Tree = dict[str, Any]
 
 
-def serialize(module: Module) -> bytes:
+def serialize(module: Module, like: bytes | None = None) -> bytes:
     """The module as the bytes of a `.tflite` file; constant buffers stand on 16-byte boundaries.
+
+    Where the bytes are those of `like`, an artifact in memory, that object is given back instead of a second one.
 
     Raises:
         ExportFailure: something in the module has no place in the format.
     """
-    return _ModuleWriter(module).write()
+    written = _ModuleWriter(module).write(like)
+    release_pages(module)
+    return written
 
 
 class _ModuleWriter:
@@ -41,7 +46,7 @@ class _ModuleWriter:
         self.codes: list[Tree] = []
         self.code_of: dict[tuple[str, str, int], int] = {}
 
-    def write(self) -> bytes:
+    def write(self, like: bytes | None) -> bytes:
         module = self.module
         writers = [_GraphWriter(self, graph) for graph in module.graphs]
         subgraphs = [writer.write() for writer in writers]
@@ -66,7 +71,8 @@ class _ModuleWriter:
                 "signature_defs": signatures or None,
                 "external_buffer_groups": module.extra.get("external_buffer_groups"),
                 "external_buffers": module.extra.get("external_buffers"),
-            }
+            },
+            like=like,
         )
 
     def constant_buffer(self, value: Value) -> int:

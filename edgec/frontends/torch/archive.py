@@ -11,6 +11,7 @@ import ast
 import io
 import json
 import re
+import struct
 import zipfile
 from collections.abc import Iterator
 from math import prod
@@ -43,6 +44,10 @@ FREE_TEXT = {"metadata", "as_string", "as_strings", "torch_version"}  # torch ke
 LONGEST_EXPRESSION = 4096  # characters
 LARGEST_POWER = 4
 LONGEST_QUOTE = 80  # characters
+_DAMAGE = (
+    zipfile.BadZipFile, KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError, EOFError, OSError,
+    NotImplementedError, OverflowError, MemoryError, RuntimeError, struct.error,
+)  # fmt: skip
 
 
 class _Unsafe(Exception):
@@ -95,7 +100,7 @@ def check_archive(file: IO[bytes], name: str) -> None:
             f"Reading '{name}': {error}, which can run code while it is read, so edgec does not load it; {SAVE_AGAIN}, "
             "or name a function, package.module:function, that builds the network."
         ) from error
-    except (zipfile.BadZipFile, KeyError, TypeError, AttributeError, ValueError, RecursionError, EOFError) as error:
+    except _DAMAGE as error:
         raise ImportFailure(
             f"Reading '{name}': it is no archive of torch.export, or a damaged one ({type(error).__name__}); "
             f"{SAVE_AGAIN}."

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgec.errors import ImportFailure
-from edgec.frontends.torch.network import TorchImport, import_network, import_torch, quiet
+from edgec.frontends.torch.network import Shapes, TorchImport, import_network, import_torch, quiet
 
 _SPEC = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
@@ -19,7 +19,7 @@ def is_factory(text: str) -> bool:
     return _SPEC.fullmatch(text) is not None and not Path(text).exists()
 
 
-def load_factory(spec: str) -> TorchImport:
+def load_factory(spec: str, shapes: Shapes | None = None) -> TorchImport:
     """Import the module, call the function and translate what it returns.
 
     The function takes no arguments and returns `(network, example_inputs)`. The current folder is searched first, as
@@ -36,7 +36,7 @@ def load_factory(spec: str) -> TorchImport:
             "torch.nn.Module and its example inputs (one tensor, or a tuple of tensors)."
         )
     network, example_inputs = returned
-    return import_network(network, example_inputs, spec.rpartition(":")[2])
+    return import_network(network, example_inputs, spec.rpartition(":")[2], shapes)
 
 
 def _call(spec: str) -> Any:

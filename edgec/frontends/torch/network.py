@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import atexit
+import builtins
 import gc
 import hashlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgec.errors import ImportFailure, MissingExtra
 from edgec.frontends.onnx import read_onnx
+from edgec.frontends.torch.example_shapes import with_shapes
 from edgec.ir.graph import Module
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ class TorchImport:
     """A translated network, and what runs it as its author wrote it.
 
     `network` is called with what `spec` makes of the inputs in the order of `module`'s; `dtypes` are theirs in torch.
-    `sha256` and `bytes` are those of the exported ONNX model, which holds every weight.
+    `sha256` and `bytes` are those of the exported ONNX model, which holds every weight; `exported` makes it once more.
     """
 
     module: Module
@@ -42,6 +45,14 @@ class TorchImport:
     dtypes: tuple[Any, ...]
     sha256: str
     bytes: int
+    exported: Callable[[], builtins.bytes]
+
+    def at_sizes(self, exported: builtins.bytes, shapes: Shapes) -> Module:
+        """The network translated once more at other sizes of its dynamic dimensions, from the exported ONNX model."""
+        module = read_onnx(exported, self.module.name, shapes)
+        module.source_format = self.module.source_format
+        module.signatures = list(self.module.signatures)
+        return module
 
 
 def load_torch(network: torch.nn.Module, example_inputs: Any, name: str | None = None) -> Module:
@@ -53,8 +64,12 @@ def load_torch(network: torch.nn.Module, example_inputs: Any, name: str | None =
     return import_network(network, example_inputs, name).module
 
 
-def import_network(network: torch.nn.Module, example_inputs: Any, name: str | None = None) -> TorchImport:
+def import_network(
+    network: torch.nn.Module, example_inputs: Any, name: str | None = None, shapes: Shapes | None = None
+) -> TorchImport:
     """Export `network` in inference mode and translate it.
+
+    `shapes` gives arguments other shapes than their examples have; an `OpenSize` among them is exported as dynamic.
 
     Raises:
         ImportFailure: the example inputs are no tensors, or torch cannot export the network.
@@ -68,15 +83,18 @@ def import_network(network: torch.nn.Module, example_inputs: Any, name: str | No
     if not isinstance(network, torch.nn.Module):
         raise ImportFailure(f"Reading '{name}': it is a {type(network).__name__}, no torch.nn.Module.")
     args, kwargs = _arguments(example_inputs, name)
+    dynamic = None
+    if shapes:
+        args, kwargs, dynamic = with_shapes(network, args, kwargs, shapes, f"Reading '{name}'")
     with quiet(), inference(network):
         try:
-            program = torch.export.export(network, args, kwargs, strict=False)
+            program = torch.export.export(network, args, kwargs, dynamic_shapes=dynamic, strict=False)
         except Exception as error:  # the network's own code runs here
             raise ImportFailure(
                 f"Exporting '{name}' with torch.export: {reason_of(error)}; change that part of the network, or export "
                 "it to ONNX yourself."
             ) from error
-    return translate_program(program, network, name)
+    return translate_program(program, network, name, shapes)
 
 
 def translate_program(program: Any, network: Any, name: str, shapes: Shapes | None = None) -> TorchImport:
@@ -84,6 +102,20 @@ def translate_program(program: Any, network: Any, name: str, shapes: Shapes | No
 
     Raises as `import_network`.
     """
+    data = _exported(program, name)
+    module = read_onnx(data, name, shapes)
+    module.source_format = "torch"
+    _name_outputs(module, program)
+    leaves = _input_tensors(program)
+    names = tuple(value.name for value in module.main.inputs)
+    return TorchImport(
+        module, network, program.call_spec.in_spec, names, tuple(leaf.dtype for leaf in leaves),
+        hashlib.sha256(data).hexdigest(), len(data), partial(_exported, program, name),
+    )  # fmt: skip
+
+
+def _exported(program: Any, name: str) -> bytes:
+    """The ONNX model that torch's exporter makes of a program; raises ImportFailure."""
     import torch
 
     with quiet():
@@ -99,16 +131,35 @@ def translate_program(program: Any, network: Any, name: str, shapes: Shapes | No
             ) from error
     del exported
     _drop_remarks(proto)
-    data = proto.SerializeToString(deterministic=True)
-    del proto
-    module = read_onnx(data, name, shapes)
-    module.source_format = "torch"
-    leaves = _input_tensors(program)
-    names = tuple(value.name for value in module.main.inputs)
-    return TorchImport(
-        module, network, program.call_spec.in_spec, names, tuple(leaf.dtype for leaf in leaves),
-        hashlib.sha256(data).hexdigest(), len(data),
-    )  # fmt: skip
+    data: bytes = proto.SerializeToString(deterministic=True)
+    return data
+
+
+def _name_outputs(module: Module, program: Any) -> None:
+    """Call the outputs as the network's own mapping does, where it returns one; positions keep the exporter's names."""
+    from torch.utils import _pytree as pytree
+
+    spec, signature = program.call_spec.out_spec, module.signatures[0]
+    if spec.num_leaves != len(signature.outputs):
+        return
+    paths = [path for path, _ in pytree.tree_flatten_with_path(pytree.tree_unflatten(range(spec.num_leaves), spec))[0]]
+    names = [
+        name if all(isinstance(key, pytree.SequenceKey) for key in path) else _path_name(path)
+        for path, (name, _) in zip(paths, signature.outputs)
+    ]
+    if len(set(names)) < len(names):
+        return
+    module.signatures[0] = replace(signature, outputs=tuple((name, i) for i, name in enumerate(names)))
+    taken = {value.name for value in module.main.values()}
+    for name, value in zip(names, module.main.outputs):
+        if value.producer is not None and module.main.outputs.count(value) == 1 and name not in taken:
+            value.name = name
+
+
+def _path_name(path: Sequence[Any]) -> str:
+    """Keys, attributes and positions on the way to an output, joined by underscores."""
+    steps = (getattr(key, "key", getattr(key, "name", getattr(key, "idx", ""))) for key in path)
+    return "_".join(str(step) for step in steps)
 
 
 def import_torch(doing: str) -> None:
