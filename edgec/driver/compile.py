@@ -163,6 +163,8 @@ class _Compilation:
         self._quant_options()  # a misspelt method is refused before any work
         pipeline = self.pipeline
         module = self.source.module
+        if options.check:
+            self.source.prepare_runtime()
         opening = self.opening
         if options.cross_check is not None:
             check_request(self.source, options.cross_check, options.frontend, options.python)

@@ -6,6 +6,7 @@ import builtins
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from edgec.errors import ImportFailure, RuntimeFailure
 from edgec.ir.graph import Module
+from edgec.runtime.onnx_process import OnnxProcess
 
 if TYPE_CHECKING:
     from edgec.frontends.tensorflow import TensorflowImport
@@ -103,9 +105,19 @@ class SourceModel:
         if self.format != "onnx":
             return _TfliteRuntime(self.tflite_bytes(), None if self.requantized else FLOAT_TOLERANCE)
         halves = "float16" in self.module.extra.get("source_dtypes", ())
+        tolerance = HALF_TOLERANCE if halves else FLOAT_TOLERANCE
         if any(op.opcode == "quantize" for op in self.module.main.ops):
-            return _OnnxRuntime(self.path, ROUNDING_TOLERANCE, lean=self.is_large)
-        return _OnnxRuntime(self.path, HALF_TOLERANCE if halves else FLOAT_TOLERANCE, lean=self.is_large)
+            tolerance = ROUNDING_TOLERANCE
+        return _OnnxRuntime(OnnxProcess(self.path, lean=True) if self.is_large else self._onnx_process, tolerance)
+
+    def prepare_runtime(self) -> None:
+        """Start what `runtime` will need, where that can be done while this process works."""
+        if self.format == "onnx" and not self.is_large:
+            _ = self._onnx_process  # starts now, is used by `runtime`
+
+    @cached_property
+    def _onnx_process(self) -> OnnxProcess:
+        return OnnxProcess(self.path)
 
     def tflite_bytes(self) -> builtins.bytes:
         """The `.tflite` as LiteRT runs it: with open inputs where other sizes than the file's were asked for."""
@@ -249,12 +261,13 @@ def _sha256(path: Path) -> str:
 
 
 class _OnnxRuntime:
-    """onnxruntime; inputs are given in the source's own element types, which ours may have widened or narrowed."""
+    """onnxruntime in another process.
 
-    def __init__(self, path: Path, tolerance: float, *, lean: bool) -> None:
-        from edgec.runtime.onnx_source import OnnxSession
+    Inputs are given in the source's own element types, which ours may have widened or narrowed.
+    """
 
-        self._session = OnnxSession(path, lean=lean)
+    def __init__(self, process: OnnxProcess, tolerance: float) -> None:
+        self._session = process
         self._dtypes = {info.name: info.dtype for info in self._session.inputs}
         self.name = _package_version("onnxruntime")
         self.tolerance = tolerance

@@ -112,18 +112,23 @@ def call_isolated(
         status, noise = _run_child(directory, doing, timeout_s)
         reply_file = directory / "reply.json"
         if status != 0 or not reply_file.exists():
-            raise RuntimeFailure(f"{doing}: {_how_it_ended(status, noise)}")
+            raise RuntimeFailure(f"{doing}: {how_it_ended(status, noise)}")
         reply = json.loads(reply_file.read_text())
         if "error" in reply:
             raise _error_class(reply["error"])(reply["message"])
         return IsolatedReply(reply["values"], _read_arrays(directory / "outputs.npz"))
 
 
-def _run_child(directory: Path, doing: str, timeout_s: float) -> tuple[int, str]:
+def child_environment() -> dict[str, str]:
+    """The variables of a child process of this Python that runs edgec's own code."""
     environment = dict(os.environ)
     paths = [str(_PACKAGE_ROOT), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     environment["OPENBLAS_NUM_THREADS"] = "1"  # numpy's threads would only cost start-up time and address space
+    return environment
+
+
+def _run_child(directory: Path, doing: str, timeout_s: float) -> tuple[int, str]:
     with (
         (directory / "stderr.txt").open("w+b") as stderr,
         subprocess.Popen(
@@ -131,7 +136,7 @@ def _run_child(directory: Path, doing: str, timeout_s: float) -> tuple[int, str]
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,  # its end tells at once that the child has ended; waiting with a timeout polls
             stderr=stderr,
-            env=environment,
+            env=child_environment(),
             cwd=directory,  # `-m` puts the working directory first on the module path
             start_new_session=True,  # so that ending it ends its forks too
         ) as child,
@@ -143,10 +148,11 @@ def _run_child(directory: Path, doing: str, timeout_s: float) -> tuple[int, str]
         finally:
             if child.returncode is None:
                 _end_with_its_forks(child)
-        return child.returncode, _last_text(stderr)
+        return child.returncode, last_text(stderr)
 
 
-def _last_text(file: IO[bytes], size: int = 4096) -> str:
+def last_text(file: IO[bytes], size: int = 4096) -> str:
+    """The end of what a process wrote to its standard error."""
     end = file.seek(0, os.SEEK_END)
     file.seek(max(end - size, 0))
     return file.read().decode("utf-8", errors="replace")
@@ -160,7 +166,8 @@ def _end_with_its_forks(child: "subprocess.Popen[bytes]") -> None:
     child.wait()
 
 
-def _how_it_ended(status: int, noise: str) -> str:
+def how_it_ended(status: int, noise: str) -> str:
+    """An exit status in words, with what the process said last."""
     tail = "\n".join(noise.strip().splitlines()[-3:])
     said = one_line(tail)
     if status >= 0:

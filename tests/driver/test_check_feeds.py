@@ -140,7 +140,8 @@ def test_outputs_that_are_never_finite_are_compared_and_noted(tmp_path: Path) ->
 
 def test_a_source_runtime_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = language_model(tmp_path / "net.onnx")
-    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('there is none')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     checks = compile_model(path, OPTIONS).report.checks
     assert checks.float_vs_source is None
     assert any("onnxruntime cannot be imported; install it with pip install onnxruntime" in n for n in checks.notes)
