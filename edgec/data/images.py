@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgec.data.manifest import ResizeFilter
 
 Array = npt.NDArray[Any]
+MOST_PIXELS = 1 << 26  # of a resized picture
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP")
@@ -51,8 +52,14 @@ def resized_dims(height: int, width: int, size: int | tuple[int, int]) -> tuple[
     return max(1, size * height // width), size
 
 
-def resize_image(image: Array, size: int | tuple[int, int], resize_filter: "ResizeFilter") -> Array:
-    """Resize [height, width, channel]; antialiased when shrinking (except `nearest`), dtype uint8 or float32 kept."""
+def resize_image(
+    image: Array, size: int | tuple[int, int], resize_filter: "ResizeFilter", where: str = "a picture"
+) -> Array:
+    """Resize [height, width, channel]; antialiased when shrinking (except `nearest`), dtype uint8 or float32 kept.
+
+    Raises:
+        DataError: the result would have more than `MOST_PIXELS`.
+    """
     from PIL import Image
 
     filters = {
@@ -62,6 +69,8 @@ def resize_image(image: Array, size: int | tuple[int, int], resize_filter: "Resi
         "area": Image.Resampling.BOX,
     }
     height, width = resized_dims(image.shape[0], image.shape[1], size)
+    if height * width > MOST_PIXELS:
+        raise DataError(f"resizing {where}: {height}x{width} is too large a picture; give resize a smaller size")
     if (height, width) == image.shape[:2]:
         return image
 

@@ -48,7 +48,7 @@ class Preprocessor:
         steps = self.source.preprocess
         image = sample[:, :, None] if sample.ndim == 2 else sample
         if steps.resize is not None:
-            image = resize_image(image, steps.resize, steps.resize_filter)
+            image = resize_image(image, steps.resize, steps.resize_filter, where)
         if steps.crop is not None:
             image = center_crop(image, steps.crop, where)
         if steps.crop_box is not None:

@@ -230,13 +230,17 @@ def open_source(path: Path, source: InputSource) -> Source:
     Raises:
         DataError: nothing is there, it is of another kind, or it is damaged.
     """
-    if path.is_dir():
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except OSError as error:  # a name too long for the file system
+        raise DataError(f"reading samples from '{path.name[:60]}…': {error.strerror or error}") from error
+    if is_folder:
         if source.array is not None or source.encoding is not None:
             raise DataError(f"reading '{path}': array and encoding are for .npz files, this is a folder")
         return ImageFolder(path, source.glob)
     if source.glob is not None:
         raise DataError(f"reading '{path}': glob needs a folder, this is not one")
-    if not path.exists():
+    if not exists:
         raise DataError(f"reading samples from '{path}': there is no such file or folder")
     suffix = path.suffix.lower()
     if suffix == ".npz":

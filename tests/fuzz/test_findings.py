@@ -243,3 +243,27 @@ def test_a_zip_bomb_called_keras(tmp_path: Path) -> None:
         worker._checked_keras(tmp_path / "m.keras")
     with pytest.raises(worker.Refusal, match="reads its words from a file"):
         worker._refuse_code({"class_name": "StringLookup", "config": {"name": "l", "vocabulary": "/etc/passwd"}})
+
+
+def test_a_diagonal_that_is_a_matrix() -> None:
+    proto = model([helper.make_node("Trilu", ["x", "k"], ["y"])], inputs=[
+        helper.make_tensor_value_info("x", TensorProto.INT64, [4, 1 << 24]),
+        helper.make_tensor_value_info("k", TensorProto.INT64, [4, 1 << 24]),
+    ])  # fmt: skip
+    assert "its diagonal 'k' has shape [4, 16777216], it must be one number" in refusal(proto)
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        (f'path = "{"x" * 300}.npy"', "File name too long"),
+        ('path = "x.npy"\n[input.preprocess]\nresize = 9999999999', "is too large a picture"),
+        ('path = "x.npy"\n[input.preprocess]\nresize = [60000, 60000]', "60000x60000 is too large a picture"),
+    ],
+)
+def test_absurd_sizes_in_manifests(tmp_path: Path, table: str, reason: str) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((2, 9, 9, 3), np.uint8))
+    manifest = tmp_path / "set.toml"
+    manifest.write_text(f"[input]\n{table}\n")
+    with pytest.raises(DataError, match=reason):
+        load_samples(manifest, inputs=SPEC)

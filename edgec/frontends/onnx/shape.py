@@ -223,12 +223,15 @@ def _triangle(node: Node, context: Translation, x: Value) -> Value:
     """Where Trilu keeps `x`: a constant, or a comparison where the diagonal is only known at run time."""
     upper = node.int("upper", 1)
     if node.is_constant(1):
-        k = max(-x.shape[-2], min((node.ints(1) or [0])[0], x.shape[-1]))  # beyond it all or nothing is kept
+        offset = max(-x.shape[-2], min((node.ints(1) or [0])[0], x.shape[-1]))  # beyond it all or nothing is kept
         ones = np.ones(x.shape[-2:], np.bool_)
-        return context.constant(np.triu(ones, k) if upper else np.tril(ones, k))
-    rows, columns = np.indices(x.shape[-2:])
-    diagonals = context.constant(columns - rows, DType.INT32)
-    k_at_run_time = context.reshape(small_ints(context, node.input(1)), [])
+        return context.constant(np.triu(ones, offset) if upper else np.tril(ones, offset))
+    k = node.input(1)
+    if k.type.elements != 1:
+        raise Refusal(f"its diagonal '{k.name}' has shape {list(k.shape)}, it must be one number")
+    rows, columns = (np.arange(size, dtype=np.int32) for size in x.shape[-2:])
+    diagonals = context.constant(columns - rows[:, None], DType.INT32)
+    k_at_run_time = context.reshape(small_ints(context, k), [])
     return context.emit("greater_equal" if upper else "less_equal", [diagonals, k_at_run_time])
 
 
