@@ -72,7 +72,11 @@ class OnnxProcess:
             self._greeted = False
         if not self._greeted:
             self._greeted = True
-            found = self._answer()
+            try:
+                found = self._answer()
+            except EdgecError:
+                self._close()  # the next use asks a new process
+                raise
             self._borders = ([_info(one) for one in found["inputs"]], [_info(one) for one in found["outputs"]])
         return self._borders
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edgec.frontends.onnx.translation import Result, Translate, Translation
 
 CONVERTED = (DType.FLOAT16, DType.FLOAT64)
+NOT_COMPUTED = (DType.FLOAT8_E4M3FN, DType.FLOAT8_E5M2, DType.INT2, DType.INT4, DType.UINT4)  # constants may be
 NO_BFLOAT16 = "is bfloat16, which is not supported; export the model in float32 or float16"
 
 

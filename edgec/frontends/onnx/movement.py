@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgec.frontends.onnx.node import Node, Refusal
-from edgec.frontends.onnx.runtime_operands import pad_at_run_time, slice_at_run_time
+from edgec.frontends.onnx.runtime_operands import pad_at_run_time, slice_at_run_time, small_ints
 from edgec.frontends.onnx.shape import required_ints
 from edgec.frontends.onnx.translation import Result, Translate, Translation
 from edgec.frontends.onnx.widening import computed_in
@@ -216,7 +216,7 @@ def reverse_sequence(node: Node, context: Translation) -> Value:
     x, lengths = node.input(0), node.input(1)
     wide = computed_in(x.dtype, (FLOAT32, UINT8, DType.INT16, INT32, INT64))
     result = context.emit(
-        "reverse_sequence", [context.cast(x, wide), lengths],
+        "reverse_sequence", [context.cast(x, wide), small_ints(context, lengths)],
         seq_dim=node.int("time_axis", 0), batch_dim=node.int("batch_axis", 1),
     )  # fmt: skip
     return context.cast(result, x.dtype)

@@ -14,7 +14,7 @@ import numpy as np
 
 from edgec.diagnostics import Note, Severity
 from edgec.errors import ImportFailure
-from edgec.frontends.onnx.element_types import NO_BFLOAT16
+from edgec.frontends.onnx.element_types import NO_BFLOAT16, NOT_COMPUTED
 from edgec.ir.dtype import DType
 from edgec.ir.types import TensorType
 
@@ -103,6 +103,8 @@ class _Inputs:
             ) from None
         if dtype is DType.BFLOAT16:
             raise ImportFailure(f"{where} {NO_BFLOAT16}.")
+        if dtype in NOT_COMPUTED:
+            raise ImportFailure(f"{where} is {dtype.value}, which no TFLite kernel computes with.")
         return dtype
 
     def _dims(self, info: ValueInfoProto) -> Dims:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgec.frontends.onnx.gelu import recognize_gelu
-from edgec.frontends.onnx.node import Node
+from edgec.frontends.onnx.node import Node, Refusal
 from edgec.frontends.onnx.unrolling import unrolls_loops
 from edgec.ir.builder import Builder
 from edgec.ir.dtype import DType
@@ -125,6 +125,8 @@ class Translation:
             return x
         if x.data is not None:
             return self.constant(x.data.astype(dtype.numpy), dtype, x.name)
+        if x.dtype is DType.UINT64:
+            raise Refusal(f"it would cast '{x.name}' from uint64, which TFLite's kernel does not")
         return self.emit(
             "cast", [x], in_data_type=x.dtype.name, out_data_type=dtype.name,
             result_types=[TensorType(x.shape, dtype, None, x.type.signature)],

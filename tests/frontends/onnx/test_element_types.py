@@ -118,3 +118,22 @@ def test_a_size_of_0_is_unknown(compare: Any) -> None:
     with pytest.raises(ImportFailure, match=r"dimension 1 is unknown; fix it with --shape x0="):
         read_onnx(model.SerializeToString())
     assert read_onnx(model.SerializeToString(), shapes={"x0": (4, 5)}).main.inputs[0].shape == (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("stored", "name"),
+    [(TensorProto.FLOAT8E4M3FN, "float8_e4m3fn"), (TensorProto.FLOAT8E5M2, "float8_e5m2"), (TensorProto.INT4, "int4")],
+)
+def test_inputs_that_no_kernel_computes_with_are_refused(compare: Any, stored: int, name: str) -> None:
+    model = compare.node_model("Relu", [np.ones((1, 2), np.float32)])[0]
+    model.graph.input[0].type.tensor_type.elem_type = stored
+    with pytest.raises(ImportFailure) as caught:
+        read_onnx(model.SerializeToString(), "m.onnx")
+    assert str(caught.value) == f"Reading 'm.onnx': input 'x0' is {name}, which no TFLite kernel computes with."
+
+
+def test_uint64_is_not_cast(compare: Any) -> None:
+    x = np.ones((1, 2), np.uint64)
+    model = compare.nodes_model([helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)], {"x": x}, ["y"])
+    with pytest.raises(UnsupportedOp, match=r"it would cast 'x' from uint64, which TFLite's kernel does not"):
+        read_onnx(model.SerializeToString(), "m.onnx")
