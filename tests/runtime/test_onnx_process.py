@@ -78,9 +78,7 @@ def test_a_process_that_dies_is_a_sentence_and_is_started_anew(tmp_path: Path) -
     assert process.run(ENDING)[0] == 1
     crash = threading.Timer(0.3, process._process.kill)
     crash.start()
-    with pytest.raises(
-        RuntimeFailure, match=r"the runtime crashed with signal 9 \(SIGKILL\)"
-    ):
+    with pytest.raises(RuntimeFailure, match=r"the runtime crashed with signal 9 \(SIGKILL\)"):
         process.run(ENDLESS)
     assert process.run(ENDING)[0] == 1
 
