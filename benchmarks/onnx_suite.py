@@ -1,12 +1,13 @@
 """How many of ONNX's own backend cases edgec compiles rightly: a float `.tflite` per case, run in LiteRT.
 
-    python benchmarks/onnx_suite.py --data /work/bench/onnx120/onnx/backend/test/data --json
+    python benchmarks/onnx_suite.py --json
 
-The cases are the folders of `onnx/backend/test/data` in the onnx wheels up to 1.20 (later wheels leave out `node`);
-`--list` names the eligible ones, one `folder/case` a line. A case passes when the compiled file, run on the case's
-inputs in the case's own layout, gives every expected output: floats to rtol 1e-3 and atol 1e-4, integers and booleans
-exactly. The compiler knows the model and the shapes of its inputs, never their values. Cases run in processes of their
-own, so that a crash of a kernel or a hang is a failed case, not the end of the run.
+The cases are the folders of `onnx/backend/test/data` in the onnx wheels up to 1.20 (later wheels leave out `node`):
+`--data` names them, else those of the installed onnx, else those that setup_peers.sh unpacked. `--list` names the
+eligible ones, one `folder/case` a line. A case passes when the compiled file, run on the case's inputs in the case's own
+layout, gives every expected output: floats to rtol 1e-3 and atol 1e-4, integers and booleans exactly. The compiler knows
+the model and the shapes of its inputs, never their values. Cases run in processes of their own, so that a crash of a
+kernel or a hang is a failed case, not the end of the run.
 """
 
 import argparse
@@ -20,11 +21,13 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-DATA = Path("/work/bench/onnx120/onnx/backend/test/data")
-ELIGIBLE = Path("/work/shared/data/onnx_suite_eligible.txt")
+from common.locations import ONNX_SUITE, SHARED_DATA, existing
+
+ELIGIBLE = SHARED_DATA / "onnx_suite_eligible.txt"
 RECORD = Path(__file__).with_name("onnx_suite_failures.json")
 DEVICE = "rpi5"  # LiteRT runs its artifacts; its figures are estimated, so that nothing is timed
 RTOL, ATOL = 1e-3, 1e-4
@@ -246,11 +249,17 @@ def _print_groups(outcomes: list[Outcome]) -> None:
         print(f"{len(cases):5}  {reason}\n       {shown}{', …' if len(cases) > 3 else ''}")
 
 
+def _found_data() -> Path | None:
+    spec = find_spec("onnx")
+    installed = [Path(folder) / "backend/test/data" for folder in (spec and spec.submodule_search_locations) or ()]
+    return next((folder for folder in (*installed, ONNX_SUITE) if (folder / "node").is_dir()), None)
+
+
 def main() -> None:
     """Run the suite and print what failed, by reason."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", help="folder/case; without any, all of --list")
-    parser.add_argument("--data", type=Path, default=DATA, help="onnx/backend/test/data of a wheel up to 1.20")
+    parser.add_argument("--data", type=Path, help="onnx/backend/test/data of a wheel up to 1.20")
     parser.add_argument("--list", type=Path, default=ELIGIBLE, dest="listed", help="the eligible cases")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--outcomes", type=Path, help="write every case's outcome to this JSON file")
@@ -260,11 +269,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.worker:
         return _work(arguments.data)
-    if not arguments.data.is_dir():
-        parser.error(f"there is no folder '{arguments.data}': unpack an onnx wheel up to 1.20 and give --data")
-    cases = arguments.cases or arguments.listed.read_text().split()
+    data = arguments.data or _found_data()
+    if data is None or not data.is_dir():
+        parser.error("there are no cases: run benchmarks/setup_peers.sh, or give --data")
+    cases = arguments.cases or existing(arguments.listed, "set EDGEC_SHARED_DATA, or give --list").read_text().split()
     started = time.monotonic()
-    outcomes = run_cases(cases, arguments.data, arguments.workers)
+    outcomes = run_cases(cases, data, arguments.workers)
     _print_groups(outcomes)
     counts = Counter(outcome.stage for outcome in outcomes)
     summary = {

