@@ -4,10 +4,10 @@
 
 The cases are the folders of `onnx/backend/test/data` in the onnx wheels up to 1.20 (later wheels leave out `node`):
 `--data` names them, else those of the installed onnx, else those that setup_peers.sh unpacked. `--list` names the
-eligible ones, one `folder/case` a line. A case passes when the compiled file, run on the case's inputs in the case's own
-layout, gives every expected output: floats to rtol 1e-3 and atol 1e-4, integers and booleans exactly. The compiler knows
-the model and the shapes of its inputs, never their values. Cases run in processes of their own, so that a crash of a
-kernel or a hang is a failed case, not the end of the run.
+eligible ones, one `folder/case` a line. A case passes when the compiled file, run on the case's inputs in the case's
+own layout, gives every expected output: floats to rtol 1e-3 and atol 1e-4, integers and booleans exactly. The
+compiler knows the model and the shapes of its inputs, never their values. Cases run in processes of their own, so
+that a crash of a kernel or a hang is a failed case, not the end of the run.
 """
 
 import argparse
