@@ -43,6 +43,7 @@ ALLOWED = {
         "report", "data", "__version__",
     },  # the only place that knows all stages
     "cli": {"errors", "diagnostics", "ir", "ops", "target", "driver", "report", "__version__"},
+    "__main__": {"cli"},
     "__init__": {"errors", "target", "driver"},  # lazily: the public names
 }  # fmt: skip
 # Single modules that may know more, and why.
@@ -57,7 +58,7 @@ FRONT_END_EXCEPTIONS = {
 # Frameworks and anything slow: imported inside the function that needs them.
 HEAVY = {
     "torch", "tensorflow", "onnx", "onnxruntime", "onnxscript", "ai_edge_litert", "tflite_runtime", "tflite_micro",
-    "PIL", "jinja2", "rich", "sklearn",
+    "PIL", "jinja2", "rich", "sklearn", "google", "keras", "h5py",
 }  # fmt: skip
 
 

@@ -181,10 +181,20 @@ class Fuzzing:
             "signature": f"{kind} {status if kind == 'crash' else index} {place}",
         }  # fmt: skip
         if finding["signature"] not in self.found:
-            case = case_of(target_named(self.name), self.seed, index)
-            save(self.findings / self.name / _digest(finding["signature"]), case, finding)
+            self.keep(finding, index)
         self.add(finding)
         self.start(index + self.step)
+
+    def keep(self, finding: dict[str, Any], index: int) -> None:
+        """Save a finding with its files, or without where only the worker's Python can make them from the seed."""
+        folder = self.findings / self.name / _digest(finding["signature"])
+        try:
+            case = case_of(target_named(self.name), self.seed, index)
+        except ModuleNotFoundError:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "finding.json").write_text(json.dumps(finding, indent=1))
+        else:
+            save(folder, case, finding)
 
 
 def _place(log: str) -> str:

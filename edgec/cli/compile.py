@@ -36,7 +36,15 @@ edgec compile net.onnx --device rpi4 --budget latency=20ms -o out
 
 edgec compile net.onnx --device stm32l4r5 --calibration samples.npz --budget ram=128KiB,flash=512KiB -o out
 
-edgec compile net.onnx --device pixel4 --scheme w8a8 --calibration calib.toml --eval eval.toml -o out"""
+edgec compile net.onnx --device pixel4 --scheme w8a8 --calibration calib.toml --eval eval.toml -o out
+
+edgec compile net.onnx --device rpi4 --shape 'image=?,3,224,224' --cross-check onnx2tf --python envs/onnx2tf/bin/python
+
+edgec compile frozen.pb --device rpi4 --inputs input --outputs scores,boxes --python envs/tensorflow/bin/python
+
+edgec compile int8.tflite --device pixel4 --requantize --scheme w8a8 --calibration samples.npz -o out
+
+edgec compile nets.tagger:build --device rpi4 -o out"""
 
 
 def compile_command(

@@ -16,12 +16,15 @@ TIES = 1e-3
 def comparable(want: np.ndarray, have: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both as numbers with zeros where neither is finite and both are the same: NaN, +inf or -inf.
 
-    `have` takes the shape of `want` where it has as many elements.
+    `have` takes the shape of `want` where it has as many elements. Complex numbers become their real parts and, behind
+    them along a new first axis, their imaginary parts.
     """
     want = np.asarray(want)
     have = np.asarray(have)
     have = have.reshape(want.shape) if have.size == want.size else have
-    if want.dtype.kind not in "fc" or want.shape != have.shape or np.isfinite(want).all():
+    if "c" in (want.dtype.kind, have.dtype.kind):
+        want, have = (np.stack([array.real, array.imag]) for array in (want, have))
+    if want.dtype.kind != "f" or want.shape != have.shape or np.isfinite(want).all():
         return want, have
     other = have.astype(np.float64)
     same = (np.isnan(want) & np.isnan(other)) | (np.isinf(want) & (np.sign(want) * other >= HUGE))

@@ -27,7 +27,7 @@ def compare_runs(
     """
     compared = [_Compared(name) for name in outputs]
     for feed in feeds:
-        for one, want, have in zip(compared, reference(feed), actual(feed)):
+        for one, want, have in zip(compared, reference(feed), actual(feed), strict=True):
             one.add(np.asarray(want), np.asarray(have))
     checks = [one.check() for one in compared]
     worst = max(checks, key=_badness)

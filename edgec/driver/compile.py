@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from edgec.backends.tflite import serialize
-from edgec.cost.estimate import Estimate
-from edgec.cost.latency import estimate_latency
 from edgec.data.samples import SampleSet
 from edgec.diagnostics import Note, Severity
-from edgec.driver.accuracy import AccuracyFigures, measure_accuracy
-from edgec.driver.budget_lines import budget_lines, verdict_of
+from edgec.driver.candidates import AS_STORED, Candidate, CandidateMaker, lines_of, quant_options
 from edgec.driver.cross_check import check_request, cross_check
 from edgec.driver.feeds import Feeds, check_feeds, generated_feeds, open_samples
-from edgec.driver.figures import CostFigures, cost_figures
+from edgec.driver.figures import cost_figures
 from edgec.driver.fitting_feeds import ENDLESS, ending_feeds, fitting_feeds
-from edgec.driver.memory_figures import embed_plan, plan_module
 from edgec.driver.open_axes import Sizes, check_target, open_axes
 from edgec.driver.opening import Opening
-from edgec.driver.options import AUTO, CompileOptions, CompileResult
+from edgec.driver.options import CompileOptions, CompileResult
 from edgec.driver.original import Original, may_crash, runnable_original, try_out
 from edgec.driver.pipeline import Pipeline, build_pipeline
-from edgec.driver.prune import Pruned, prune
+from edgec.driver.prune import Pruned
 from edgec.driver.report_builder import ReportParts, build_report
 from edgec.driver.requantize import check_stored_scheme, dequantized_source
 from edgec.driver.runner import litert_target
@@ -37,26 +29,21 @@ from edgec.driver.snapshot import Snapshot
 from edgec.driver.source import ReadOptions, SourceModel, load_source
 from edgec.driver.unrunnable import check_runnable
 from edgec.driver.verification import Verification, too_large_to_run, verify_artifact
-from edgec.errors import LoweringError, PassError, ProfileError, QuantizationError, RuntimeFailure, TranslationFault
+from edgec.errors import LoweringError, PassError, ProfileError, RuntimeFailure, TranslationFault
 from edgec.ir.clone import clone_module
 from edgec.ir.graph import Module
 from edgec.ir.open_size import has_open_size
 from edgec.ir.printer import print_module
-from edgec.memory.tflm_metadata import METADATA_NAME
 from edgec.ops import OP_DEFS
 from edgec.passes.base import Pass, PassContext
 from edgec.passes.canonicalize.fix_batch import FixBatch
 from edgec.passes.legalize.legalize import refusal_text
 from edgec.passes.manager import PassRecord, run_passes
-from edgec.quant import QuantOptions, carries_all_ranges, quantize_module
+from edgec.quant import carries_all_ranges
 from edgec.quant.stored import is_quantized
-from edgec.report.model import BudgetLine
 from edgec.target.constraints import check_legality
 from edgec.target.device import Device
 from edgec.target.load import load_device
-
-AS_STORED = "as stored"
-FEW_SAMPLES = 4
 
 
 def compile_model(model: object, options: CompileOptions) -> CompileResult:
@@ -80,26 +67,12 @@ def fit_model(model: object, options: CompileOptions) -> CompileResult:
     return _Compilation(model, options).fit()
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """A finished artifact with everything that is reported of it."""
-
-    scheme: str
-    module: Module
-    artifact: bytes
-    records: list[PassRecord]
-    notes: list[Note]
-    costs: CostFigures
-    accuracy: AccuracyFigures | None
-    calibration: str | None
-
-
 @dataclass
 class _Compilation:
     model: object
     options: CompileOptions
     listing: list[str] = field(default_factory=list)
-    feeds: Feeds = ()  # what the module is run on, real samples or made-up numbers
+    feeds: Feeds = ()  # what the module is run on, real samples or generated numbers
 
     @cached_property
     def device(self) -> Device:
@@ -127,12 +100,9 @@ class _Compilation:
 
     def _read(self, sizes: Sizes) -> SourceModel:
         o = self.options
-        reading = ReadOptions(o.frontend, o.python, o.inputs, o.outputs)
-        from edgec.frontends.onnx.unrolling import unrolled_loops
-
         int8_only = all(scheme in STATIC for scheme in self.device.target.schemes)
-        with unrolled_loops(int8_only):
-            source = load_source(self.model, sizes, o.example_inputs, reading)
+        reading = ReadOptions(o.frontend, o.python, o.inputs, o.outputs, unroll=int8_only)
+        source = load_source(self.model, sizes, o.example_inputs, reading)
         return dequantized_source(source) if o.requantize else source
 
     @cached_property
@@ -160,7 +130,7 @@ class _Compilation:
         device, options = self.device, self.options
         self._check_print_after()
         self._check_kernel_library()
-        self._quant_options()  # a misspelt method is refused before any work
+        quant_options(options)  # a misspelt method is refused before any work
         pipeline = self.pipeline
         module = self.source.module
         if options.check:
@@ -188,7 +158,11 @@ class _Compilation:
         self.feeds = [] if too_large_to_run(float_module) else check_feeds(float_module, samples)
         if samples is None:
             self.feeds = ending_feeds(float_module, self.feeds)
-        candidate, pruned = self._best(module, float_module, schemes, samples, records)
+        maker = CandidateMaker(
+            options, device, self.source, pipeline, self.context, opening, float_module, records, self.feeds, samples,
+            self._after_each,
+        )  # fmt: skip
+        candidate, pruned = maker.best(module, schemes)
         verification = self._verification(candidate, float_module, samples, original, quantized_source, pruned)
         if options.cross_check is not None and self.feeds:
             options.progress("cross-checking", None)
@@ -207,7 +181,7 @@ class _Compilation:
         return self._result(candidate, pruned, verification, before, samples, float_module)
 
     def _verification(
-        self, candidate: _Candidate, float_module: Module, samples: SampleSet | None, original: Original | None,
+        self, candidate: Candidate, float_module: Module, samples: SampleSet | None, original: Original | None,
         quantized_source: bool, pruned: Pruned | None,
     ) -> Verification:  # fmt: skip
         too_large = too_large_to_run(float_module)
@@ -215,7 +189,7 @@ class _Compilation:
             return Verification.none(too_large)
         verify = partial(
             verify_artifact, self.source, float_module, candidate.module, candidate.artifact, self.device.target,
-            passes=self.pipeline.before,
+            passes=self.pipeline.before, later_passes=self.pipeline.after,
             other_feeds=partial(generated_feeds, float_module, positive=True) if samples is None else None,
             quantized_source=quantized_source, original=original,
             pruned=pruned is not None and pruned.result is not None, check=self.options.check,
@@ -235,8 +209,8 @@ class _Compilation:
         if fitting:
             return verify(fitting)
         return Verification.none(
-            f"nothing was run or compared: on made-up inputs the model does not run, or not as it states ({why}); give "
-            "real ones with --calibration"
+            f"nothing was run or compared: on generated inputs the model does not run, or not as it states ({why}); "
+            "give real ones with --calibration"
         )
 
     def _note_empty_inputs(self, module: Module) -> None:
@@ -281,96 +255,11 @@ class _Compilation:
         notes = [Note(Severity.WARNING, r.op.describe() if r.op else "borders", r.message) for r in refusals]
         if any(request.open_axes for request in self.requests.values()):
             notes.append(Note(Severity.INFO, "--shape", "edgec fit keeps nothing open: it prices the planned sizes"))
-        candidate = _Candidate(scheme, module, artifact, records, notes, costs, None, None)
+        candidate = Candidate(scheme, module, artifact, records, notes, costs, None, None)
         return self._result(candidate, None, Verification.none("edgec fit compares nothing"), None, None, module)
 
-    def _best(
-        self, module: Module, float_module: Module, schemes: list[str], samples: SampleSet | None,
-        records: list[PassRecord],
-    ) -> tuple[_Candidate, Pruned | None]:  # fmt: skip
-        """The first scheme that holds the budget; where none does, the one that comes closest (the last tried)."""
-        best: tuple[int, _Candidate, Pruned | None] | None = None
-        rank = {"fits": 0, "uncertain": 1, "unknown": 1, "misses": 2}
-        for scheme in schemes:
-            work = clone_module(module)
-            pruned = prune(work, self.options, self.device.target, partial(self._holds, scheme, samples))
-            if pruned is not None:
-                pruned = replace(pruned, latency_ms=(self._latency_ms(module, scheme), self._latency_ms(work, scheme)))
-            candidate = self._finish(work, scheme, float_module, samples, records)
-            found = rank[verdict_of(self._lines(candidate))]
-            if best is None or found < best[0] or found == best[0] == 2:
-                best = (found, candidate, pruned)
-            if found == 0:
-                break
-        assert best is not None
-        return best[1], best[2]
-
-    def _latency_ms(self, module: Module, scheme: str) -> float | None:
-        """Latency of a float module as it would be under a scheme, in milliseconds."""
-        dtype = self.device.target.compute_dtype.get(scheme)  # type: ignore[call-overload]
-        return estimate_latency(module, self.device, self.options.kernel_library, dtype=dtype).total.value
-
-    def _holds(self, scheme: str, samples: SampleSet | None, module: Module) -> bool:
-        """Whether the budget, accuracy left aside, holds for a pruned float module, roughly quantized."""
-        work = clone_module(module)
-        if scheme in (AS_STORED, "fp32"):
-            quantized = work
-        else:
-            feeds = None if samples is None else partial(_few, samples)
-            rough = QuantOptions(method="minmax", bias_correction=False)
-            quantized = quantize_module(work, scheme, self.device.target, feeds, rough).module
-        artifact, _ = self._lower(quantized)
-        figures = cost_figures(quantized, artifact, self.device, self.options.kernel_library, feeds=self.feeds)
-        unknown = Estimate.unknown("not measured while searching")
-        lines = budget_lines(self.options.budget, figures.against_budget(unknown), self.device)
-        return verdict_of([line for line in lines if line.name != "accuracy-drop"]) == "fits"
-
-    def _lower(self, module: Module) -> tuple[bytes, list[PassRecord]]:
-        """The passes behind quantization, the memory plan, and the bytes."""
-        records = run_passes(module, self.pipeline.after, self.context, after_each=self._after_each)
-        module.metadata.pop(METADATA_NAME, None)  # a plan that came with the file speaks of its tensors, not of ours
-        if self.device.target.runtime == "tflm":
-            embed_plan(module, plan_module(module))
-        if self.opening is not None:
-            self.opening.sign(module)
-        return serialize(module), records
-
-    def _finish(
-        self, module: Module, scheme: str, float_module: Module, samples: SampleSet | None, records: list[PassRecord]
-    ) -> _Candidate:
-        """Quantize, legalize, plan memory, serialize and price one candidate."""
-        options, target = self.options, self.device.target
-        notes: list[Note] = []
-        calibration = None
-        if scheme not in (AS_STORED, "fp32"):
-            options.progress(f"quantizing to {scheme}", None)
-            result = quantize_module(
-                module, scheme, target, samples.iter_feeds if samples is not None else None,
-                self._quant_options(), progress=self._calibrating(samples),
-            )  # fmt: skip
-            module = result.module
-            notes = [Note(Severity.INFO, "quantize", text) for text in result.notes]
-            calibration = result.plan.method if result.plan is not None and scheme in STATIC else None
-        artifact, after = self._lower(module)
-        if self.source.format == "tflite" or may_crash(module):
-            try_out(artifact, target)  # a file from anywhere may crash the runtimes
-        options.progress("pricing", None)
-        costs = cost_figures(module, artifact, self.device, options.kernel_library, feeds=self.feeds)
-        accuracy = None
-        if options.eval is not None:
-            accuracy = measure_accuracy(
-                options.eval, float_module, module, artifact, target, is_quantized(float_module), options.progress
-            )
-        return _Candidate(scheme, module, artifact, [*records, *after], notes, costs, accuracy, calibration)
-
-    def _lines(self, candidate: _Candidate) -> list[BudgetLine]:
-        drop = Estimate.unknown("no labelled data was given; give some with --eval")
-        if candidate.accuracy is not None:
-            drop = candidate.accuracy.drop
-        return budget_lines(self.options.budget, candidate.costs.against_budget(drop), self.device)
-
     def _result(
-        self, candidate: _Candidate, pruned: Pruned | None, verification: Verification,
+        self, candidate: Candidate, pruned: Pruned | None, verification: Verification,
         before: Snapshot | None, samples: SampleSet | None, float_module: Module,
     ) -> CompileResult:  # fmt: skip
         report = build_report(
@@ -378,7 +267,7 @@ class _Compilation:
                 source=self.source, device=self.device, kernel_library=self.options.kernel_library,
                 module=candidate.module, artifact=candidate.artifact, scheme=candidate.scheme,
                 records=candidate.records, notes=[*self.source.module.notes, *self.context.notes, *candidate.notes],
-                costs=candidate.costs, lines=self._lines(candidate), verification=verification,
+                costs=candidate.costs, lines=lines_of(candidate, self.options, self.device), verification=verification,
                 accuracy=candidate.accuracy, pruned=pruned, before=before, samples=samples,
                 calibration_method=candidate.calibration,
             )
@@ -386,23 +275,6 @@ class _Compilation:
         return CompileResult(
             candidate.artifact, candidate.module, report, "".join(self.listing), tuple(self.context.refusals)
         )
-
-    def _quant_options(self) -> QuantOptions:
-        method = self.options.calibration_method
-        if method == AUTO:
-            return QuantOptions()
-        try:
-            return QuantOptions(method=method)  # type: ignore[arg-type]  # checked by the class
-        except ValueError as error:
-            raise QuantizationError(f"Choosing activation ranges: {error}.") from error
-
-    def _calibrating(self, samples: SampleSet | None) -> Callable[[int], None]:
-        total = samples.feed_count() if samples is not None else 1
-
-        def report(done: int) -> None:
-            self.options.progress("calibrating", done / total)
-
-        return report
 
     def _samples(self, spec: str | Path | None, module: Module) -> SampleSet | None:
         if spec is None:
@@ -429,8 +301,3 @@ class _Compilation:
     def _after_each(self, pass_: Pass, module: Module) -> None:
         if self.options.print_after in (pass_.name, "all"):
             self.listing.append(f"// after {pass_.name}\n{print_module(module, OP_DEFS, elide_above=16)}")
-
-
-def _few(samples: SampleSet) -> Iterator[Mapping[str, np.ndarray]]:
-    """The first samples: enough to make a quantized graph of the right shapes, not to trust its ranges."""
-    return islice(samples.iter_feeds(), FEW_SAMPLES)

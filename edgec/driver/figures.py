@@ -48,8 +48,8 @@ def cost_figures(
     """Price an artifact; with `execute`, a microcontroller's arena and this machine's latency are measured.
 
     Latency is measured on the first of `feeds`, real-valued inputs by name, that the artifact runs on; without any, on
-    made-up ones. Where it runs on none latency stays unknown; where TFLM is not installed the arena does, and `missing`
-    says why.
+    generated ones. Where it runs on none latency stays unknown; where TFLM is not installed the arena does, and
+    `missing` says why.
     """
     memory = plan_module(module)
     missing = None
@@ -62,7 +62,7 @@ def cost_figures(
     latency = estimate_latency(module, device, kernel_library)
     if device.latency_basis == "executed" and execute:
         try:
-            measured = _measure(artifact, module, device, _made_up(module) if feeds is None else feeds)
+            measured = _measure(artifact, module, device, _generated(module) if feeds is None else feeds)
             latency = LatencyEstimate(_executed(measured), latency.per_op_ms)
         except RuntimeFailure as error:
             latency = LatencyEstimate(Estimate.unknown(f"it could not be measured: {error}"), latency.per_op_ms)
@@ -75,7 +75,7 @@ def cost_figures(
     )  # fmt: skip
 
 
-def _made_up(module: Module) -> Feeds:
+def _generated(module: Module) -> Feeds:
     return ending_feeds(module, check_feeds(module, None))
 
 

@@ -16,10 +16,13 @@ import numpy as np
 from edgec.driver.agreement import departure, share_text
 from edgec.driver.cutout import evaluate
 from edgec.driver.node_sweep import Node, Reference, Sweep
+from edgec.driver.original import Original
 from edgec.driver.pass_sweep import sweep_passes
-from edgec.driver.runner import feeds_in_own_layout, outputs_in_source_layout
+from edgec.driver.runner import ArtifactRunner, feeds_in_own_layout, litert_target, outputs_in_source_layout, quantized
 from edgec.driver.source import SourceModel, SourceRuntime
+from edgec.driver.stored_steps import SHARE_OF_RANGE, share_beyond
 from edgec.errors import EdgecError, RuntimeFailure
+from edgec.ir.clone import clone_module
 from edgec.ir.graph import Module, Value
 from edgec.passes.base import Pass
 from edgec.runtime.litert import LiteRTSession
@@ -67,6 +70,38 @@ def diagnose(
         return _diagnose(source, runtime, passes, target, feeds)
     except (EdgecError, ValueError, LookupError, MemoryError) as error:  # a diagnosis must not hide what it is made for
         return Diagnosis(f"the op it begins at could not be found ({str(error).rstrip('.') or type(error).__name__})")
+
+
+def diagnose_stored(
+    source: SourceModel, original: Original, passes: Sequence[Pass], target: Target, feeds: Sequence[Arrays]
+) -> Diagnosis | None:
+    """Find where a quantized module first departs from `original`, both in LiteRT's own kernels; None where nowhere.
+
+    `passes` are all that made the artifact, `feeds` in the source's own layout.
+    """
+    try:
+        return _diagnose_stored(source, original, passes, target, feeds)
+    except (EdgecError, ValueError, LookupError, MemoryError) as error:
+        return Diagnosis(f"the op it begins at could not be found ({str(error).rstrip('.') or type(error).__name__})")
+
+
+def _diagnose_stored(
+    source: SourceModel, original: Original, passes: Sequence[Pass], target: Target, feeds: Sequence[Arrays]
+) -> Diagnosis | None:
+    as_read = original.module
+    for feed in feeds:
+        session = ArtifactRunner(original.data, as_read, litert_target(target), xnnpack=False)
+        want = outputs_in_source_layout(session.run(feeds_in_own_layout(feed, as_read)), as_read)
+        if share_beyond(want, _outputs(as_read, feed), as_read):
+            return _in_the_translation(_read_again(source), feed, SHARE_OF_RANGE)
+
+        def departs(module: Module, feed: Arrays = feed, want: Sequence[np.ndarray] = want) -> float:
+            return share_beyond(want, _outputs(module, feed), as_read)
+
+        found = sweep_passes(clone_module(as_read), passes, target, feed, departs, SHARE_OF_RANGE)
+        if found is not None:
+            return Diagnosis(str(found))
+    return None
 
 
 def _diagnose(
@@ -143,9 +178,9 @@ def _onnx_reading(model: Path | bytes, source: SourceModel, converter: str = "")
 
     trace: dict[str, Value] = {}
     if isinstance(model, Path):
-        module = load_onnx(model, source.shapes, trace)
+        module = load_onnx(model, source.shapes, trace, unroll=source.unroll)
     else:
-        module = read_onnx(model, source.module.name, source.shapes, trace)
+        module = read_onnx(model, source.module.name, source.shapes, trace, unroll=source.unroll)
     session = OnnxSession(model)
 
     dtypes = {info.name: info.dtype for info in session.inputs}
@@ -214,8 +249,10 @@ def _reading_of(module: Module, data: bytes, converter: str = "") -> _Reading:
     session = LiteRTSession(data, xnnpack=False, keep_intermediates=True)
 
     def run(feed: Arrays, wanted: Sequence[int]) -> list[np.ndarray]:
-        own = {number: feed[names[number]] for number in inputs}
-        return session.intermediates([own[info.index] for info in session.input_details], wanted)
+        given = {number: feed[names[number]] for number in inputs}
+        stored = [quantized(given[info.index], info) for info in session.input_details]
+        arrays = session.intermediates(stored, wanted)
+        return [_real(array, module.main.declared[index]) for array, index in zip(arrays, wanted)]
 
     def inner(feed: Arrays) -> Reference:
         return lambda names: dict(zip(names, run(feed, [int(name) for name in names])))
@@ -229,6 +266,14 @@ def _reading_of(module: Module, data: bytes, converter: str = "") -> _Reading:
     ]  # fmt: skip
     trace = {number: value for value, number in numbers.items()}
     return _Reading(module, trace, nodes, lambda feed: run(feed, outputs), inner, converter)
+
+
+def _real(array: np.ndarray, value: Value) -> np.ndarray:
+    """Real values of a tensor that has one scale, anything else as it is stored."""
+    quant = value.quant
+    if quant is None or len(quant.scale) != 1 or array.dtype.kind not in "iu":
+        return array
+    return ((array.astype(np.float64) - quant.zero_point[0]) * quant.scale[0]).astype(np.float32)
 
 
 def _front_end_reading(source: SourceModel) -> _Reading:

@@ -1,4 +1,4 @@
-"""Which made-up inputs suit a model: values can decide whether it runs and how large its outputs are."""
+"""Which generated inputs suit a model: values can decide whether it runs and how large its outputs are."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from edgec.ir.graph import Module
 from edgec.ops.control import loop_trips
 from edgec.runtime.isolated import run_isolated
 
-ENDLESS = "a loop does not end on made-up inputs"
+ENDLESS = "a loop does not end on generated inputs"
 TRIED = 3  # feeds of a model whose loops may not end
 LOOP_SECONDS = 5.0  # what such a model may take for one
 
 
 def ending_feeds(module: Module, feeds: Feeds) -> Feeds:
-    """The made-up feeds on which a module in LiteRT comes to an end; all of them where no loop depends on values.
+    """The generated feeds on which a module in LiteRT comes to an end; all of them where no loop depends on values.
 
     A step of zero makes a loop endless, in the source model as well. Each feed is tried in a child process.
     """

@@ -80,10 +80,14 @@ def may_crash(module: Module) -> bool:
 def try_out(artifact: bytes, target: Target) -> None:
     """Run an artifact once in a child process, where a crash of the runtime does not end this one.
 
+    In LiteRT both its own kernels and XNNPACK are tried, since checks run in the former.
     Where the runtime is an extra that is not installed, nothing is run; whoever needs the outputs says so.
 
     Raises:
         RuntimeFailure: the runtime refuses the artifact, fails or crashes.
     """
     with contextlib.suppress(MissingExtra):
-        run_isolated(target.runtime, artifact, [])
+        if target.runtime == "litert":
+            run_isolated("litert", artifact, [], all_kernels=True)
+        else:
+            run_isolated(target.runtime, artifact, [])

@@ -17,6 +17,7 @@ from edgec.passes.base import Pass, PassContext
 from edgec.target.target import Target
 
 Arrays = Mapping[str, np.ndarray]
+SAME = 1e-5
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,13 @@ class FoundPass:
 
 
 def sweep_passes(
-    module: Module, passes: Sequence[Pass], target: Target, feeds: Arrays, departs: Callable[[Module], float]
-) -> FoundPass | None:
+    module: Module, passes: Sequence[Pass], target: Target, feeds: Arrays, departs: Callable[[Module], float],
+    tolerance: float = SAME,
+) -> FoundPass | None:  # fmt: skip
     """Run `passes` on `module` in order until `departs` says by how much its outputs depart; None where they never do.
 
-    `feeds` are in the source's layout, for comparing inner values before and after the pass.
+    `feeds` are in the source's layout, for comparing inner values before and after the pass, where those that differ
+    by no more than `tolerance` of their range are the same.
 
     Raises:
         RuntimeFailure: LiteRT refuses a module on the way.
@@ -50,18 +53,18 @@ def sweep_passes(
             continue
         share = departs(module)
         if share:
-            op = _first_op(before, module, feeds)
+            op = _first_op(before, module, feeds, tolerance)
             return FoundPass(pass_.name, share, None if op is None else op.describe())
     return None
 
 
-def _first_op(before: Module, after: Module, feeds: Arrays) -> Op | None:
+def _first_op(before: Module, after: Module, feeds: Arrays, tolerance: float) -> Op | None:
     """The first op whose result is none of the values before the pass, though all that it takes are.
 
     Only ops on which a departing output depends count: what departs and leads to a value that agrees is a rewrite.
     """
     try:
-        known = _Known(_values(before, feeds))
+        known = _Known(_values(before, feeds), tolerance)
         found = _values(after, feeds)
     except (RuntimeFailure, MemoryError):
         return None
@@ -83,7 +86,8 @@ def _values(module: Module, feeds: Arrays) -> dict[Value, np.ndarray]:
 class _Known:
     """The values before a pass, found again by name, else by their numbers: passes reshape and move channels last."""
 
-    def __init__(self, values: Mapping[Value, np.ndarray]) -> None:
+    def __init__(self, values: Mapping[Value, np.ndarray], tolerance: float) -> None:
+        self._tolerance = tolerance
         self._named = {value.name: array for value, array in values.items()}
         self._by_size: dict[int, list[np.ndarray]] = {}
         for array in values.values():
@@ -93,12 +97,12 @@ class _Known:
         """True where the value of this name, else any value, had these numbers, maybe with its channels elsewhere."""
         named = self._named.get(name)
         if named is not None and named.size == array.size:
-            return _same(named, array)
-        return any(_same(want, array) for want in self._by_size.get(array.size, []))
+            return _same(named, array, self._tolerance)
+        return any(_same(want, array, self._tolerance) for want in self._by_size.get(array.size, []))
 
 
-def _same(want: np.ndarray, have: np.ndarray) -> bool:
+def _same(want: np.ndarray, have: np.ndarray, tolerance: float) -> bool:
     arrangements = [have]
     if have.ndim > 2:
         arrangements += [np.moveaxis(have, -1, 1), np.moveaxis(have, 1, -1)]
-    return any(not departure(want, np.ascontiguousarray(one).reshape(want.shape), 1e-5) for one in arrangements)
+    return any(not departure(want, np.ascontiguousarray(one).reshape(want.shape), tolerance) for one in arrangements)

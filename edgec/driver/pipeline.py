@@ -17,7 +17,8 @@ STAGES = {
     PRUNE: "remove whole channel groups (--prune)",
     QUANTIZE: "quantize to the chosen scheme (--scheme)",
 }
-HOLD_AT_ONE_SIZE = {"fuse_pad_into_conv"}  # which pads SAME adds follows from the size, with strides
+# Which pads SAME adds follows from the size, with strides; so does what a crop leaves of a pad.
+HOLD_AT_ONE_SIZE = {"fuse_pad_into_conv", "crop_before_window"}
 
 
 @dataclass(frozen=True)

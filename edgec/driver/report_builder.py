@@ -257,7 +257,8 @@ _SEVERITY: dict[Severity, rm.Severity] = {Severity.INFO: "note", Severity.WARNIN
 
 
 def _diagnostics(parts: ReportParts) -> list[rm.Diagnostic]:
-    notes = [rm.Diagnostic(severity=_SEVERITY[n.severity], op=n.where, message=n.message) for n in parts.notes]
+    found = [*parts.notes, *parts.verification.warnings]
+    notes = [rm.Diagnostic(severity=_SEVERITY[n.severity], op=n.where, message=n.message) for n in found]
     if parts.samples is not None:
         notes += [rm.Diagnostic(severity="note", op="calibration", message=text) for text in parts.samples.notes]
     if parts.pruned is not None and parts.pruned.note:

@@ -62,7 +62,7 @@ def _parse(name: str, entries: Sequence[int | str]) -> InputRequest:
     if empty is not None:
         raise ImportFailure(f"{doing}: dimension {empty} is open and planned for 0; plan it for a size above zero.")
     if prod(sizes) > MAX_ELEMENTS:
-        raise ImportFailure(f"{doing}: it asks for {prod(sizes):.3g} elements, a tensor holds at most {MAX_ELEMENTS}.")
+        raise ImportFailure(f"{doing}: that is more than {MAX_ELEMENTS} elements, the most a tensor holds.")
     return InputRequest(tuple(sizes), frozenset(open_axes))
 
 

@@ -61,13 +61,14 @@ class ReadOptions:
     """How a file of another framework is read.
 
     `frontend` is None or `onnx2tf`; `python` the interpreter for TensorFlow or onnx2tf, None for this one; `inputs` and
-    `outputs` cut a frozen TensorFlow graph.
+    `outputs` cut a frozen TensorFlow graph; `unroll` writes out recurrent layers and loops of ONNX and torch.
     """
 
     frontend: str | None = None
     python: str | None = None
     inputs: Sequence[str] = ()
     outputs: Sequence[str] = ()
+    unroll: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class SourceModel:
     """A model as it was read: `module` is translated, nothing else was done to it.
 
     `path` is the file, or the name of a torch network that came from none; `network` is what torch runs, `tensorflow`
-    what TensorFlow runs. `shapes` and `frontend` are as they were asked for, to read it once more.
+    what TensorFlow runs. `shapes`, `frontend` and `unroll` are as they were asked for, to read it once more.
     """
 
     path: Path
@@ -87,6 +88,7 @@ class SourceModel:
     tensorflow: TensorflowImport | None = None
     shapes: Shapes | None = None
     frontend: str | None = None
+    unroll: bool = False
     requantized: bool = False
 
     @property
@@ -143,14 +145,15 @@ def load_source(
     """
     options = options or ReadOptions()
     if not isinstance(model, (str, Path)):
-        return _load_network(model, shapes, example_inputs)
+        return _load_network(model, shapes, example_inputs, options.unroll)
     if example_inputs is not None:
         raise ImportFailure(f"Reading '{model}': example inputs go with a torch.nn.Module; a file has its own inputs.")
     if ":" in str(model):
         from edgec.frontends.torch import is_factory, load_factory
 
         if is_factory(str(model)):
-            return _from_torch(Path(str(model)), load_factory(str(model), shapes))
+            imported = load_factory(str(model), shapes, unroll=options.unroll)
+            return _from_torch(Path(str(model)), imported, shapes)
     path = Path(model)
     foreign = load_foreign(path, shapes, options)
     if foreign is not None:
@@ -158,7 +161,7 @@ def load_source(
     if path.is_dir() or not path.exists():
         found = "it is a folder without a saved_model.pb" if path.is_dir() else "there is no such file"
         raise ImportFailure(f"Reading '{path}': {found}; give {READ_FORMATS}.")
-    return _load_file(path, shapes)
+    return _load_file(path, shapes, options.unroll)
 
 
 def load_foreign(path: Path, shapes: Shapes | None, options: ReadOptions) -> SourceModel | None:
@@ -206,13 +209,13 @@ def _size_and_sha256(path: Path) -> tuple[int, str]:
     return sum(f.stat().st_size for f in files), digest.hexdigest()
 
 
-def _load_file(path: Path, shapes: Shapes | None) -> SourceModel:
+def _load_file(path: Path, shapes: Shapes | None, unroll: bool) -> SourceModel:
     suffix = path.suffix.lower()
     network = None
     if suffix == ".onnx":
         from edgec.frontends.onnx import load_onnx
 
-        module = load_onnx(path, shapes)
+        module = load_onnx(path, shapes, unroll=unroll)
     elif suffix == ".tflite":
         from edgec.frontends.tflite import load_tflite
 
@@ -224,11 +227,12 @@ def _load_file(path: Path, shapes: Shapes | None) -> SourceModel:
     elif suffix == ".pt2":
         from edgec.frontends.torch import load_pt2
 
-        network = load_pt2(path, shapes)
+        network = load_pt2(path, shapes, unroll=unroll)
         module = network.module
     else:
         raise ImportFailure(f"Reading '{path}': {_not_read(path, suffix)}.")
-    return SourceModel(path, suffix[1:], _sha256(path), path.stat().st_size, module, network, shapes=shapes)
+    size = path.stat().st_size
+    return SourceModel(path, suffix[1:], _sha256(path), size, module, network, shapes=shapes, unroll=unroll)
 
 
 def _not_read(path: Path, suffix: str) -> str:
@@ -241,15 +245,17 @@ def _not_read(path: Path, suffix: str) -> str:
     return f"files named '{suffix or path.name}' are not read; give {READ_FORMATS}"
 
 
-def _load_network(network: Any, shapes: Shapes | None, example_inputs: object) -> SourceModel:
+def _load_network(network: Any, shapes: Shapes | None, example_inputs: object, unroll: bool) -> SourceModel:
     from edgec.frontends.torch import import_network
 
     name = type(network).__name__
-    return _from_torch(Path(name), import_network(network, example_inputs, name, shapes))
+    return _from_torch(Path(name), import_network(network, example_inputs, name, shapes, unroll=unroll), shapes)
 
 
-def _from_torch(path: Path, imported: TorchImport) -> SourceModel:
-    return SourceModel(path, "torch", imported.sha256, imported.bytes, imported.module, imported)
+def _from_torch(path: Path, imported: TorchImport, shapes: Shapes | None) -> SourceModel:
+    return SourceModel(
+        path, "torch", imported.sha256, imported.bytes, imported.module, imported, shapes=shapes, unroll=imported.unroll
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -9,9 +9,10 @@ from functools import partial
 import numpy as np
 
 from edgec.backends.tflite import serialize
+from edgec.diagnostics import Note, Severity
 from edgec.driver.checks import Run, compare_runs, count_identical, worst_output
 from edgec.driver.feeds import Feeds
-from edgec.driver.first_departure import Diagnosis, diagnose
+from edgec.driver.first_departure import Diagnosis, diagnose, diagnose_stored
 from edgec.driver.options import Progress
 from edgec.driver.original import Original
 from edgec.driver.runner import (
@@ -22,6 +23,7 @@ from edgec.driver.runner import (
     outputs_in_source_layout,
 )  # fmt: skip
 from edgec.driver.source import SourceModel, SourceRuntime
+from edgec.driver.stored_steps import BAR, steps_apart
 from edgec.driver.worst_layer import worst_layer
 from edgec.errors import MissingExtra, RuntimeFailure, TranslationFault
 from edgec.ir.graph import Module
@@ -30,7 +32,6 @@ from edgec.passes.base import Pass
 from edgec.report.model import Check
 from edgec.target.target import Target
 
-EXACT = 0.0
 MOST_RUN_BYTES = 1 << 30
 UNCHECKED_SAMPLES = 2  # with --no-check the artifact is still run, to see that it runs
 
@@ -49,6 +50,7 @@ class Verification:
     notes: list[str] = field(default_factory=list)
     cross_check: Check | None = None
     tool_versions: Mapping[str, str] = field(default_factory=dict)  # of the second opinion
+    warnings: list[Note] = field(default_factory=list)
 
     @classmethod
     def none(cls, why: str) -> Verification:
@@ -58,17 +60,21 @@ class Verification:
 
 def verify_artifact(
     source: SourceModel, float_module: Module, module: Module, artifact: bytes, target: Target, feeds: Feeds, *,
-    passes: Sequence[Pass], other_feeds: Callable[[], Feeds] | None, quantized_source: bool, original: Original | None,
+    passes: Sequence[Pass], later_passes: Sequence[Pass], other_feeds: Callable[[], Feeds] | None,
+    quantized_source: bool, original: Original | None,
     pruned: bool, check: bool, progress: Progress,
 ) -> Verification:  # fmt: skip
     """Run and compare everything that can be.
 
-    `passes` made the float module of the source; where the two depart, they are run again to find out where.
+    `passes` made the float module of the source, `later_passes` the artifact behind quantization; where the source and
+    what was made of it depart, they are run again to find out where.
     `other_feeds` gives inputs to try where `feeds` lead to NaN or infinity, None where they are real samples.
-    `original` is a quantized source before any pass; unless channels were `pruned`, the artifact must equal it.
+    `original` is a quantized source before any pass; unless channels were `pruned`, the artifact must equal it but for
+    the few steps that `stored_steps` explains, which are a warning.
 
     Raises:
-        TranslationFault: the float module departs from the source model by more than rounding explains.
+        TranslationFault: the float module departs from the source model by more than rounding explains, or the artifact
+            from its quantized source.
     """
     notes: list[str] = []
     progress("checking against the source", None)
@@ -95,7 +101,8 @@ def verify_artifact(
     except MissingExtra as error:
         return Verification(from_source, source_runtime=source_name, notes=[*notes, str(error)])
     if reference is None:
-        return _against_original(original, runner, module, target, feeds, notes, pruned=pruned)
+        stored = _StoredComparison(source, original, [*passes, *later_passes], float_module, module, target)
+        return stored.run(runner, feeds, notes, without_bar=pruned or not check)
     compared = compare_runs(
         reference, runner.run, feeds, [v.name for v in module.main.outputs],
         name="float module in LiteRT's own kernels", tolerance=None,
@@ -210,29 +217,65 @@ def _quantized_note(original: Original | None, target: Target, *, pruned: bool) 
     return "the source is quantized: the artifact is compared with it byte for byte instead"
 
 
-def _against_original(
-    original: Original | None, runner: ArtifactRunner, module: Module, target: Target, feeds: Feeds, notes: list[str],
-    *, pruned: bool,
-) -> Verification:  # fmt: skip
-    """Compare with the quantized source in the same kernels; without one, only see that the artifact runs."""
-    name = str(runner.session.runtime)
-    if original is None:
-        for feed in feeds:
-            runner.run_raw(feed)
-        return Verification(artifact_runtime=name, notes=notes)
-    if original.note:
-        notes.append(original.note)
-    alike = original.target.runtime == target.runtime
-    reference = ArtifactRunner(original.data, original.module, original.target, xnnpack=alike)
-    compared = compare_runs(
-        reference.run, runner.run, feeds, [v.name for v in module.main.outputs], name=original.name,
-        tolerance=None if pruned or not alike else EXACT,
-    )  # fmt: skip
-    if pruned:
-        return Verification(None, compared, artifact_runtime=name, notes=notes)
-    runs = count_identical(reference.run_steps, runner.run_steps, feeds)
-    against = "the source model" if alike else "the source model in LiteRT's own kernels"
-    return Verification(None, compared, runs, len(feeds), against, None, name, notes)
+@dataclass(frozen=True)
+class _StoredComparison:
+    """The artifact against its quantized source in the same kernels; without one, it is only seen to run."""
+
+    source: SourceModel
+    original: Original | None
+    passes: Sequence[Pass]  # all that made the artifact
+    float_module: Module
+    module: Module
+    target: Target
+
+    def run(self, runner: ArtifactRunner, feeds: Feeds, notes: list[str], *, without_bar: bool) -> Verification:
+        """The figures; no bar is set where channels were pruned, or with --no-check."""
+        name = str(runner.session.runtime)
+        original = self.original
+        if original is None:
+            for feed in feeds:
+                runner.run_raw(feed)
+            return Verification(artifact_runtime=name, notes=notes)
+        if original.note:
+            notes.append(original.note)
+        alike = original.target.runtime == self.target.runtime
+        reference = ArtifactRunner(original.data, original.module, original.target, xnnpack=alike)
+        outputs = [v.name for v in self.module.main.outputs]
+        compared = compare_runs(reference.run, runner.run, feeds, outputs, name=original.name, tolerance=None)
+        if without_bar:
+            return Verification(None, compared, artifact_runtime=name, notes=notes)
+        runs = count_identical(reference.run_steps, runner.run_steps, feeds)
+        within, warnings = (True, []) if runs == len(feeds) else self._beyond_bytes(reference, runner, feeds, alike)
+        compared = compared.model_copy(update={"passed": within, "tolerance": BAR})
+        against = "the source model" if alike else "the source model in LiteRT's own kernels"
+        return Verification(None, compared, runs, len(feeds), against, None, name, notes, warnings=warnings)
+
+    def _beyond_bytes(
+        self, reference: ArtifactRunner, runner: ArtifactRunner, feeds: Feeds, alike: bool
+    ) -> tuple[bool, list[Note]]:
+        """Whether the bar holds though bytes differ, and the warning that says by how much they do.
+
+        Raises:
+            TranslationFault: it does not hold, and other kernels are no explanation.
+        """
+        assert self.original is not None
+        found = [one for one in steps_apart(reference.run, runner.run, feeds, self.original.module) if one.apart_at_all]
+        text = "; ".join(str(one) for one in found)
+        beyond = [one for one in found if one.beyond]
+        if not beyond:
+            why = "its known causes are results that lie half way between two steps"
+            return True, [Note(Severity.WARNING, "source check", f"{text}: within the bar of {BAR}; {why}")]
+        given = [feeds_in_source_layout(feed, self.float_module) for feed in feeds]
+        diagnosis = diagnose_stored(self.source, self.original, self.passes, self.target, given)
+        if diagnosis is None and not alike:
+            why = "in LiteRT's own kernels the two agree, so it is the target's kernels that compute otherwise"
+            return False, [Note(Severity.WARNING, "source check", f"{text}: beyond the bar of {BAR}; {why}")]
+        if diagnosis is None:
+            diagnosis = Diagnosis("in LiteRT's own kernels nothing departs after any pass: it is the target's kernels")
+        raise TranslationFault(
+            f"Checking the artifact of '{self.source.path.name}' against {self.original.name}: {beyond[0]}, the bar is "
+            f"{BAR}; {diagnosis.where}; {diagnosis.blame} (--no-check compiles all the same)."
+        )
 
 
 def _is_float(module: Module) -> bool:

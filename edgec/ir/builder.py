@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from edgec.ir.dtype import DType
 from edgec.ir.graph import Graph, Op, Value
@@ -102,6 +103,6 @@ class Builder:
             array = array.astype(np.float32)
         return self.graph.constant(np.ascontiguousarray(array).reshape(array.shape), name, dtype=dtype, quant=quant)
 
-    def ints(self, values: Sequence[int] | int, name: str = "") -> Value:
-        """An int32 constant: a shape, axis, permutation or padding."""
+    def ints(self, values: ArrayLike, name: str = "") -> Value:
+        """An int32 constant: a shape, axis, permutation, or pairs of paddings."""
         return self.constant(np.asarray(values, np.int32), name=name)

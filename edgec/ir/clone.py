@@ -39,11 +39,6 @@ def clone_with_maps(module: Module) -> Clone:
     return Clone(copy, cloner.ops, cloner.values)
 
 
-def clone_graph(graph: Graph) -> Graph:
-    """Copy one graph with its ops and values, in order."""
-    return _Cloner().graph(graph)
-
-
 class _Cloner:
     def __init__(self) -> None:
         self.ops: dict[Op, Op] = {}

@@ -14,12 +14,14 @@ from edgec.passes.canonicalize.fold_constants import FoldConstants
 from edgec.passes.channels.route_channels import RouteChannels
 from edgec.passes.fuse.canonicalize_activation import CanonicalizeActivation
 from edgec.passes.fuse.canonicalize_fully_connected import CanonicalizeFullyConnected
+from edgec.passes.fuse.crop_window import CropBeforeWindows
 from edgec.passes.fuse.fold_mul_add_into_weights import FoldMulAddIntoWeights
 from edgec.passes.fuse.fuse_activation import FuseActivations
 from edgec.passes.fuse.fuse_mul_add_into_depthwise import FuseMulAdd
 from edgec.passes.fuse.fuse_pad_into_conv import FusePadsIntoWindows
 from edgec.passes.layout.move_transposes import MoveTransposes
 from edgec.passes.legalize.legalize import Legalize
+from edgec.passes.legalize.replace_float_ops import ReplaceFloatOps
 from edgec.passes.registry import PassRegistry
 
 PASSES = PassRegistry(
@@ -36,11 +38,13 @@ PASSES = PassRegistry(
         CanonicalizeMeanPool,
         CanonicalizeActivation,
         CanonicalizeFullyConnected,
+        CropBeforeWindows,
         FoldMulAddIntoWeights,
         FuseMulAdd,
         FusePadsIntoWindows,
         FuseActivations,
         RouteChannels,
+        ReplaceFloatOps,
         Legalize,
     )
 )

@@ -23,7 +23,7 @@ from edgec.runtime.captured_stderr import one_line
 from edgec.runtime.tensor_info import Array
 
 DEFAULT_MEMORY_LIMIT_BYTES = 4 << 30
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,19 @@ def run_isolated(
     return reply.arrays
 
 
-def run_litert(model: bytes, inputs: Sequence[Array], **options: Any) -> tuple[dict[str, Any], list[Array]]:
-    """Run a model once in LiteRT, in this process; the child's side of `run_isolated("litert", …)`."""
+def run_litert(
+    model: bytes, inputs: Sequence[Array], *, all_kernels: bool = False, **options: Any
+) -> tuple[dict[str, Any], list[Array]]:
+    """Run a model once in LiteRT, in this process; the child's side of `run_isolated("litert", …)`.
+
+    With `all_kernels` it runs in LiteRT's own kernels first, which crash on models that XNNPACK takes.
+    """
     from edgec.runtime.litert import LiteRTSession
     from edgec.runtime.sample_inputs import sample_inputs
 
+    if all_kernels:
+        own = LiteRTSession(model, **{**options, "xnnpack": False})
+        own.run(inputs or sample_inputs(own.input_details))
     session = LiteRTSession(model, **options)
     return {"runtime": str(session.runtime)}, session.run(inputs or sample_inputs(session.input_details))
 
@@ -115,14 +123,14 @@ def call_isolated(
             raise RuntimeFailure(f"{doing}: {how_it_ended(status, noise)}")
         reply = json.loads(reply_file.read_text())
         if "error" in reply:
-            raise _error_class(reply["error"])(reply["message"])
+            raise raised_error(reply)
         return IsolatedReply(reply["values"], _read_arrays(directory / "outputs.npz"))
 
 
 def child_environment() -> dict[str, str]:
     """The variables of a child process of this Python that runs edgec's own code."""
     environment = dict(os.environ)
-    paths = [str(_PACKAGE_ROOT), environment.get("PYTHONPATH", "")]
+    paths = [str(PACKAGE_ROOT), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     environment["OPENBLAS_NUM_THREADS"] = "1"  # numpy's threads would only cost start-up time and address space
     return environment
@@ -179,9 +187,11 @@ def how_it_ended(status: int, noise: str) -> str:
     return f"the runtime crashed with signal {-status} ({name})" + (f": {said}" if said else "")
 
 
-def _error_class(name: str) -> type[EdgecError]:
-    found = getattr(edgec.errors, name, None)
-    return found if isinstance(found, type) and issubclass(found, EdgecError) else RuntimeFailure
+def raised_error(reply: Mapping[str, Any]) -> EdgecError:
+    """The error a child process tells of: `error` is its class in `edgec.errors`, `message` what it said."""
+    found = getattr(edgec.errors, str(reply["error"]), None)
+    kind = found if isinstance(found, type) and issubclass(found, EdgecError) else RuntimeFailure
+    return kind(reply["message"])
 
 
 def _write_arrays(path: Path, arrays: Sequence[Array]) -> None:

@@ -20,9 +20,8 @@ from typing import IO, Any
 
 import numpy as np
 
-import edgec.errors
 from edgec.errors import EdgecError, RuntimeFailure
-from edgec.runtime.isolated import child_environment, how_it_ended, last_text
+from edgec.runtime.isolated import PACKAGE_ROOT, child_environment, how_it_ended, last_text, raised_error
 from edgec.runtime.onnx_source import OnnxSession, SourceTensorInfo
 from edgec.runtime.tensor_info import Array
 
@@ -85,7 +84,8 @@ class OnnxProcess:
         process = subprocess.Popen(
             [sys.executable, "-m", "edgec.runtime.onnx_process", str(self._path), "lean" if self._lean else "plain"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=child_environment(),
-            cwd=tempfile.gettempdir(), start_new_session=True,
+            cwd=PACKAGE_ROOT,  # `-m` puts it first on the module path: no folder that others write to
+            start_new_session=True,
         )  # fmt: skip
         return process, stderr, weakref.finalize(self, _end, process, stderr)
 
@@ -100,8 +100,7 @@ class OnnxProcess:
     def _answer(self) -> dict[str, Any]:
         reply: dict[str, Any] = json.loads(self._frame())
         if "error" in reply:
-            found = getattr(edgec.errors, str(reply["error"]), RuntimeFailure)
-            raise found(reply["message"])
+            raise raised_error(reply)
         return reply
 
     def _frame(self) -> bytes:

@@ -186,7 +186,7 @@ class SmallWeights(Constraint):
     def check(self, op: Op, target: Target) -> str | None:
         """Refuse what the target refuses by dtype or by `<short op name>_int4 = false`."""
         dtype = op.operand(1).dtype.value
-        reason = dict(target.refused_dtypes.items()).get(dtype)  # type: ignore[call-overload]
+        reason = next((why for refused, why in target.refused_dtypes.items() if refused == dtype), None)
         if reason is not None:
             return f"its weights are {dtype}: {reason}"
         short = {"depthwise_conv_2d": "depthwise"}.get(op.opcode, op.opcode)
@@ -282,6 +282,21 @@ def wide_parameters(op: Op) -> Iterator[int]:
             yield index
 
 
+class IndexDType(Constraint):
+    """Positions of extremes have the dtype the kernel writes (rule `index_dtype`): TFLM's give int32 only."""
+
+    def applies(self, op: Op) -> bool:
+        """The ops that choose between int32 and int64."""
+        return op.opcode in ("arg_max", "arg_min")
+
+    def check(self, op: Op, target: Target) -> str | None:
+        """Compare the result's dtype."""
+        wanted = target.rules.get("index_dtype", op.result.dtype.value)
+        if op.result.dtype.value == wanted:
+            return None
+        return f"its result is {op.result.dtype.value}, the kernel gives {wanted}; ask for {wanted} in the model"
+
+
 class EmptyTensors(Constraint):
     """No tensor is empty: microcontroller kernels divide by sizes."""
 
@@ -299,7 +314,8 @@ class EmptyTensors(Constraint):
 
 CONSTRAINTS: tuple[Constraint, ...] = (
     KernelExists(), WeightsAreConstant(), StaticShapes(), ConvolutionBias(), BiasDType(), PerChannelFullyConnected(),
-    SmallWeights(), ConcatenationInputs(), ActivationAttribute(), RankLimit(), NarrowParameters(), EmptyTensors(),
+    SmallWeights(), ConcatenationInputs(), ActivationAttribute(), RankLimit(), NarrowParameters(), IndexDType(),
+    EmptyTensors(),
 )  # fmt: skip
 
 

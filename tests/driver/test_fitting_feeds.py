@@ -1,4 +1,4 @@
-"""Models whose values decide whether they run: made-up inputs that do not suit them are no fault of the translation."""
+"""Models whose values decide whether they run: generated inputs that do not suit are no fault of the translation."""
 
 from pathlib import Path
 
@@ -36,14 +36,14 @@ def test_inputs_that_do_not_suit_are_left_out(tmp_path: Path) -> None:
     found = report.checks.float_vs_source
     assert found is not None
     assert found.passed
-    assert 0 < (found.samples or 0) < 8  # made-up masks have 3 ones at times
+    assert 0 < (found.samples or 0) < 8  # generated masks have 3 ones at times
     assert report.latency.ms is not None
 
 
 def test_where_none_suits_the_report_says_that_nothing_ran(tmp_path: Path) -> None:
     report = compile_model(write_compress(tmp_path, 0), options()).report
     assert report.checks.float_vs_source is None
-    assert any("made-up inputs" in note and "[0, 3]" in note for note in report.checks.notes), report.checks.notes
+    assert any("generated inputs" in note and "[0, 3]" in note for note in report.checks.notes), report.checks.notes
     assert report.latency.ms is None
 
 
@@ -80,7 +80,7 @@ def write_range(folder: Path) -> Path:
     return path
 
 
-def test_a_loop_that_does_not_end_on_made_up_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_that_does_not_end_on_generated_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting_feeds, "LOOP_SECONDS", 1.5)
     monkeypatch.setattr("edgec.driver.compile.check_feeds", lambda *_: [STANDING])
     report = compile_model(write_range(tmp_path), options()).report

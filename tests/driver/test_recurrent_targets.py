@@ -8,6 +8,8 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edgec.driver import CompileOptions, compile_model
+from edgec.driver.first_departure import _read_again
+from edgec.driver.source import ReadOptions, load_source
 
 STEPS, INPUTS, HIDDEN = 4, 3, 5
 
@@ -50,3 +52,12 @@ def test_int8_steps_where_only_int8_runs(lstm: Path) -> None:
     assert check is not None
     assert check.sqnr_db is not None
     assert check.sqnr_db > 20  # 8 bits in each of some ten ops a step; a wrong gate gives about 0
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+def test_a_departure_is_sought_in_what_was_compiled(lstm: Path, unroll: bool) -> None:
+    source = load_source(lstm, options=ReadOptions(unroll=unroll))
+    again = _read_again(source).module
+    opcodes = [op.opcode for op in again.main.ops]
+    assert opcodes == [op.opcode for op in source.module.main.ops]
+    assert ("unidirectional_sequence_lstm" in opcodes) != unroll

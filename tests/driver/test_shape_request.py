@@ -39,7 +39,7 @@ MISTAKES = {
     "other digits": ("input=1,²", "'²' is no size; write NAME=1,224,224,3, with ? for an open batch."),
     "empty entry": ("input=1,,3", "'' is no size; write NAME=1,224,224,3, with ? for an open batch."),
     "huge": ("input=99999999999999999999", "'99999999999999999999' is no size; write "),
-    "overflow": ("input=1,65536,65536", "it asks for 4.29e+09 elements, a tensor holds at most 2147483647."),
+    "overflow": ("input=1,65536,65536", "that is more than 2147483647 elements, the most a tensor holds."),
     "open without size": (
         "ids=1,?",
         "dimension 1 is to stay open without a size that memory and latency are planned for; write the size before "
@@ -55,6 +55,11 @@ def test_every_mistake_is_one_sentence(text: str, reason: str) -> None:
         parse_requests(read_shapes([text]))
     assert str(caught.value).startswith(f"Reading --shape '{text}': {reason}")
     assert str(caught.value).count(". ") == 0
+
+
+def test_a_product_beyond_any_float_is_a_sentence_too() -> None:
+    with pytest.raises(ImportFailure, match="that is more than 2147483647 elements, the most a tensor holds"):
+        parse_requests({"x": [9_999_999_999] * 32})
 
 
 def test_an_input_is_given_once() -> None:

@@ -117,6 +117,16 @@ def test_a_python_without_the_package_is_told_by_asking_it(tmp_path: Path) -> No
         convert_onnx2tf(convolution(tmp_path / "net.onnx"), python=python)
 
 
+def test_the_current_folder_is_no_place_for_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.h5").write_bytes(HDF5_START)
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "contextlib.py").write_text("raise SystemExit('planted')")
+    monkeypatch.chdir(tmp_path)
+    python = another_python(tmp_path / "python", f'exec {sys.executable} -S "$@"')
+    with pytest.raises(MissingExtra, match="which is a Python without tensorflow"):
+        convert_tensorflow(tmp_path / "a.h5", python=python)
+
+
 # -- processes ---------------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +223,11 @@ def test_stored_python_code_is_refused() -> None:
     layer = {"class_name": "Lambda", "config": {"name": "twice", "function": ["4wEA", None, None]}}
     with pytest.raises(worker.Refusal, match="its layer 'twice' is or holds a lambda, Python code stored in the file"):
         worker._refuse_code({"class_name": "Functional", "config": {"layers": [layer]}})
+
+
+def test_the_reason_is_taken_from_the_line_that_gives_one() -> None:
+    text = "Graph execution error:\n\nDetected at node conv defined at\n  File x, line 1\nonly NHWC is supported."
+    assert worker_module()._said(RuntimeError(text)) == "RuntimeError: only NHWC is supported"
 
 
 def test_shapes_are_fixed_or_the_flag_is_named() -> None:
@@ -362,6 +377,9 @@ MODELS = """
     model.export(folder + "/two", verbose=False)
     keras.Sequential([keras.Input((7, 3)), keras.layers.LSTM(4)]).save(folder + "/lstm.keras")
     keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 3)]).save(folder + "/open.keras")
+    first = {"data_format": "channels_first"}
+    parts = [keras.layers.Conv2D(5, 3, **first), keras.layers.MaxPooling2D(**first)]
+    keras.Sequential([keras.Input((3, 9, 9)), *parts]).save(folder + "/channels_first.keras")
     import h5py, json
     with h5py.File(folder + "/two.h5", "r+") as f:
         config = json.loads(f.attrs["model_config"])
@@ -400,6 +418,7 @@ def compiled(path: Path, python: str, **options: Any) -> Any:
         ("two.h5", ["zebra", "apple"], ["one", "another"]),
         ("two", ["apple", "zebra"], ["output_0", "output_1"]),
         ("lstm.keras", None, None),
+        ("channels_first.keras", None, None),  # TensorFlow's CPU kernels refuse it: XLA computes what is compared
     ],
 )
 def test_keras_models_keep_names_and_order(

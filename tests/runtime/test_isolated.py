@@ -47,8 +47,8 @@ def test_memory_limit_holds(tiny_models: Any) -> None:
 
 
 def test_error_class_of_the_child_is_kept() -> None:
-    assert isolated._error_class("MissingExtra") is MissingExtra
-    assert isolated._error_class("os") is RuntimeFailure
+    assert type(isolated.raised_error({"error": "MissingExtra", "message": "m"})) is MissingExtra
+    assert type(isolated.raised_error({"error": "os", "message": "m"})) is RuntimeFailure
 
 
 def test_objects_do_not_cross() -> None:

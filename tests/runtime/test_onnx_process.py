@@ -34,6 +34,16 @@ def test_results_and_borders_are_those_of_a_session(tmp_path: Path) -> None:
             np.testing.assert_array_equal(got, wanted)
 
 
+def test_modules_of_shared_folders_are_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anyone may write into the system's folder for temporary files, and models lie in folders of their own."""
+    path = write(tmp_path, helper.make_node("Relu", ["x"], ["y"]), {"x": [2]}, ["y"])
+    (tmp_path / "json.py").write_text("raise SystemExit('planted')")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (found,) = OnnxProcess(path).run({"x": np.array([-1, 2], np.float32)})
+    np.testing.assert_array_equal(found, [0, 2])
+
+
 def test_a_refusal_is_the_sessions_own_sentence(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(b"no model")

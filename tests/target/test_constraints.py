@@ -107,6 +107,11 @@ CASES = [
         "$a = constant int64[1] [1]\n%y = mean(%x, $a) : float32[1]", "%x: float32[1,2]", PHONE,
     ),
     (
+        "IndexDType: arg_max 'y': its result is int64, the kernel gives int32; ask for int32 in the model",
+        '$a = constant int32[1] [1]\n%y = arg_max(%x, $a) {output_type = "INT64"} : int64[1]',
+        f"%x: int8[1,2] {Q}", MCU,
+    ),
+    (
         "EmptyTensors: abs 'y': 'y' has shape [0, 2], which holds nothing; remove it from the model",
         f"%y = abs(%x) : int8[0,2] {Q}", f"%x: int8[0,2] {Q}", MCU,
     ),

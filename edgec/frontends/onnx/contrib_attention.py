@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from edgec.frontends.onnx.attention import Mask, attend, causal, joined_heads, split_heads, with_past
+from edgec.frontends.onnx.attention import Mask, Scores, attend, causal, joined_heads, split_heads, with_past
 from edgec.frontends.onnx.movement import sliced
 from edgec.frontends.onnx.node import Node, Refusal
 from edgec.frontends.onnx.translation import Result, Translate, Translation
@@ -27,18 +27,20 @@ def multi_head_attention(node: Node, context: Translation) -> Result:
         parts = [_with_bias(context, part, own) for part, own in zip(parts, biases)]
     q, k, v = (split_heads(context, part, heads) for part in parts)
     k, v = with_past(context, node.optional(6), k), with_past(context, node.optional(7), v)
+    found = _attended(node, context, q, k, v, node.optional(4))
+    return [joined_heads(context, found.result), k, v, found.raw]
+
+
+def _attended(node: Node, context: Translation, q: Value, k: Value, v: Value, padding: Value | None) -> Scores:
+    """Attention among heads, with the masks that both ops have in the same places but for that of `padding`."""
     mask = Mask(context)
-    _add_padding(node, context, mask, node.optional(4), q, k)
+    _add_padding(node, context, mask, padding, q, k)
     if node.optional(5) is not None:
         mask.add(node.input(5))
     if node.int("unidirectional", 0):
         mask.allow(causal(context, q.shape[2], k.shape[2], k.shape[2] - q.shape[2]))
-    found = attend(context, q, k, v, _scale(node, q), mask)
-    return [joined_heads(context, found.result), k, v, found.raw]
-
-
-def _scale(node: Node, q: Value) -> float:
-    return node.float("scale", 0.0) or 1 / math.sqrt(max(q.shape[3], 1))
+    scale = node.float("scale", 0.0) or 1 / math.sqrt(max(q.shape[3], 1))
+    return attend(context, q, k, v, scale, mask)
 
 
 def _separate(node: Node, context: Translation) -> list[Value]:
@@ -111,13 +113,7 @@ def attention(node: Node, context: Translation) -> Result:
         earlier = [context.reshape(sliced(context, past, [i, 0, 0, 0, 0], [1, *past.shape[1:]]), past.shape[1:])
                    for i in (0, 1)]  # fmt: skip
         k, v = with_past(context, earlier[0], k), with_past(context, earlier[1], v)
-    mask = Mask(context)
-    _add_padding(node, context, mask, node.optional(3), q, k)
-    if node.optional(5) is not None:
-        mask.add(node.input(5))
-    if node.int("unidirectional", 0):
-        mask.allow(causal(context, q.shape[2], k.shape[2], k.shape[2] - q.shape[2]))
-    found = attend(context, q, k, v, _scale(node, q), mask)
+    found = _attended(node, context, q, k, v, node.optional(3))
     results = [joined_heads(context, found.result)]
     if len(node.outputs) > 1 and node.outputs[1]:
         layers = [context.reshape(part, [1, *part.shape]) for part in (k, v)]
@@ -131,15 +127,14 @@ def _projected(
     """Queries, keys and values of constant weights by a product each, of others by one product that is cut."""
     if sum(widths) != weight.shape[1] or min(widths) < 1 or x.type.rank != 3 or x.shape[2] != weight.shape[0]:
         raise Refusal(f"weights {list(weight.shape)} do not fit {list(x.shape)} and widths {widths}")
-    known = None if bias is None else bias
-    if weight.data is None or (known is not None and known.data is None):
+    if weight.data is None or (bias is not None and bias.data is None):
         product = context.emit("batch_matmul", [x, context.reshape(weight, [1, *weight.shape])])
-        product = product if known is None else context.add(product, known)
+        product = product if bias is None else context.add(product, bias)
         starts = np.cumsum([0, *widths]).tolist()
         return [sliced(context, product, [0, 0, a], [*x.shape[:2], n]) for a, n in zip(starts, widths)]
     starts = np.cumsum(widths)[:-1]
     weights = np.split(weight.data, starts, axis=1)
-    biases = [None] * 3 if known is None else _cut(context, known, widths)
+    biases = [None] * 3 if bias is None else _cut(context, bias, widths)
     return [
         context.emit(
             "fully_connected", [x, context.constant(np.ascontiguousarray(own.T), weight.dtype), own_bias],

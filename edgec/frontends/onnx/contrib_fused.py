@@ -107,9 +107,9 @@ def matmul_of_blocks(node: Node, context: Translation) -> Value:
     if a.shape[-1] != rows:
         raise Refusal(f"{list(a.shape)} does not fit weights of {rows} rows")
     bias = node.optional(5)
-    known = bias if bias is None or bias.data is not None else None
-    product = context.emit("fully_connected", [a, real, known], keep_num_dims=a.type.rank > 2)
-    return product if bias is known else context.add(product, bias)  # type: ignore[arg-type]
+    added = bias is not None and bias.data is None  # the op takes constant biases only
+    product = context.emit("fully_connected", [a, real, None if added else bias], keep_num_dims=a.type.rank > 2)
+    return context.add(product, bias) if bias is not None and added else product
 
 
 def _unpacked(codes: np.ndarray, bits: int) -> np.ndarray:

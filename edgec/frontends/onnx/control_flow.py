@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 MAX_STEPS = 1024  # of a loop that cannot become a `while`
 MAX_UNROLLED_OPS = 2000  # steps times nodes of the body; beyond, a `while` loads faster and takes less flash
-MAX_TRIPS = np.iinfo(np.int32).max
 
 
 class Walker(Protocol):

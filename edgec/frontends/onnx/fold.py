@@ -66,6 +66,8 @@ def _evaluate(proto: NodeProto, node: Node, model: OnnxModel) -> list[np.ndarray
 
     names = [f"input_{i}" if v is not None else "" for i, v in enumerate(node.inputs)]
     feeds: dict[str, Any] = {n: v.array() for n, v in zip(names, node.inputs) if v is not None}
+    if node.op_type == "CumSum" and node.input(1).type.elements == 1:
+        feeds[names[1]] = node.input(1).array().reshape(())  # torch writes [axis], which runtimes take for a scalar
     try:
         evaluator = ReferenceEvaluator(_one_node_model(proto, names, feeds, model.opset))
     except (RuntimeError, NotImplementedError):  # "No implementation for operator …"

@@ -44,27 +44,32 @@ SUBGRAPH_OPS = {**CONTROL_FLOW, **sequences.SUBGRAPH_OPS}
 Shapes = Mapping[str, Sequence[int]]
 
 
-def load_onnx(path: Path, shapes: Shapes | None = None, trace: dict[str, Value] | None = None) -> Module:
+def load_onnx(
+    path: Path, shapes: Shapes | None = None, trace: dict[str, Value] | None = None, *, unroll: bool = False
+) -> Module:
     """Translate an ONNX file; tensors keep ONNX's layout, the layout pass decides later.
 
     `shapes` fixes the shapes of inputs by name. `trace` is filled with what became of each of the source's values by
-    name, for finding the node whose translation departs.
+    name, for finding the node whose translation departs. `unroll` writes out recurrent layers and loops of a known
+    number of steps although TFLite has one op for them, for targets where only int8 runs: the fused LSTM keeps its
+    state in float, and graphs that a `while` calls are not quantized.
 
     Raises:
         ImportFailure: the file is damaged, or an input has an unknown dimension.
         UnsupportedOp: some nodes have no translation; the message lists all of them.
     """
-    return _translate(load_model(path), shapes or {}, trace)
+    return _translate(load_model(path), shapes or {}, trace, unroll)
 
 
 def read_onnx(
-    data: bytes, name: str = "model", shapes: Shapes | None = None, trace: dict[str, Value] | None = None
-) -> Module:
-    """Translate the bytes of a self-contained ONNX model; raises as `load_onnx`."""
-    return _translate(read_model(data, name), shapes or {}, trace)
+    data: bytes, name: str = "model", shapes: Shapes | None = None, trace: dict[str, Value] | None = None, *,
+    unroll: bool = False,
+) -> Module:  # fmt: skip
+    """Translate the bytes of a self-contained ONNX model; the rest is as for `load_onnx`."""
+    return _translate(read_model(data, name), shapes or {}, trace, unroll)
 
 
-def _translate(model: OnnxModel, shapes: Shapes, trace: dict[str, Value] | None) -> Module:
+def _translate(model: OnnxModel, shapes: Shapes, trace: dict[str, Value] | None, unroll: bool) -> Module:
     if not MIN_OPSET <= model.opset <= MAX_OPSET:
         raise ImportFailure(
             f"Reading '{model.name}': it uses opset {model.opset}; edgec reads {MIN_OPSET} to {MAX_OPSET}."
@@ -74,7 +79,7 @@ def _translate(model: OnnxModel, shapes: Shapes, trace: dict[str, Value] | None)
     if proto is not model.proto:
         model = model.with_proto(proto)
     module = Module([Graph("main")], name=Path(model.name).stem, source_format="onnx")
-    _GraphTranslator(model, module, shapes, trace).run()
+    _GraphTranslator(model, module, shapes, trace, unroll).run()
     verify(module)
     release_pages(module)
     return module
@@ -85,11 +90,13 @@ class _InnerRefusal(Refusal):
 
 
 class _GraphTranslator:
-    def __init__(self, model: OnnxModel, module: Module, shapes: Shapes, trace: dict[str, Value] | None = None) -> None:
+    def __init__(
+        self, model: OnnxModel, module: Module, shapes: Shapes, trace: dict[str, Value] | None, unroll: bool
+    ) -> None:
         self.model = model
         self.module = module
         self.graph = module.main
-        self.context = Translation(build(self.graph), module.graphs)
+        self.context = Translation(build(self.graph), module.graphs, unroll=unroll)
         self.values: dict[str, Value] = {}
         self.unknown: set[str] = set()  # outputs of refused nodes: what depends on them is not reported again
         self.refused: list[RefusedNode] = []

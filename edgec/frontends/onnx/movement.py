@@ -153,7 +153,7 @@ def _pad_constant(node: Node, context: Translation, x: Value, pads: list[tuple[i
                 x = _pad_constant(node, context, x, [amount if a == axis else (0, 0) for a in range(x.type.rank)])
         return x
     x = context.reshape(x, merged) if x.type.rank > MAX_PAD_RANK else x
-    paddings = context.ints(merged_pads if x.shape == tuple(merged) else pads)  # type: ignore[arg-type]
+    paddings = context.ints(merged_pads if x.shape == tuple(merged) else pads)
     if value.data is not None and not value.data.any():
         return context.reshape(context.emit("pad", [x, paddings]), shape)
     return context.reshape(context.emit("padv2", [x, paddings, context.reshape(value, [])]), shape)
@@ -176,7 +176,7 @@ def _pad_from_within(context: Translation, x: Value, pads: list[tuple[int, int]]
     mirror = {"reflect": "REFLECT", "edge": "SYMMETRIC"}.get(mode)  # a border of one repeats the edge
     room = [size - 1 if mode == "reflect" else 1 for size in x.shape]
     if mirror and all(max(amount) <= most for amount, most in zip(pads, room)):
-        return context.emit("mirror_pad", [x, context.ints(pads)], mode=mirror)  # type: ignore[arg-type]
+        return context.emit("mirror_pad", [x, context.ints(pads)], mode=mirror)
     for axis, amount in enumerate(pads):
         if any(amount):
             if not x.shape[axis]:
@@ -199,7 +199,7 @@ def depth_to_space(node: Node, context: Translation) -> Value:
     depth = x.shape[-1] // (block * block)
     if mode == "CRD" and depth > 1:
         order = np.arange(depth * block * block).reshape(depth, block * block).T.reshape(-1)
-        x = context.emit("gather", [x, context.ints(order)], axis=3)  # type: ignore[arg-type]
+        x = context.emit("gather", [x, context.ints(order)], axis=3)
     return context.cast(context.to_channels_first(context.emit("depth_to_space", [x], block_size=block)), dtype)
 
 

@@ -68,7 +68,8 @@ def max_unpool(node: Node, context: Translation) -> Value:
     own = [(n - 1) * s - sum(pad) + k for n, s, pad, k in zip(x.shape[2:], strides, pads, kernel)]
     shape = [*x.shape[:2], *own]
     if node.optional(2) is not None:
-        shape = node.ints(2) if node.is_constant(2) else list(node.declared_shape())  # type: ignore[assignment]
+        given = node.ints(2) if node.is_constant(2) else None
+        shape = [*(node.declared_shape() if given is None else given)]
     if len(shape) != x.type.rank or min(shape) < 1 or math.prod(shape) > MAX_PLACES:
         raise Refusal(f"it cannot unpool {list(x.shape)} to {shape}")
     return _scattered(context, x, indices, shape)

@@ -78,6 +78,18 @@ class Recurrence:
         self.directions = node.input(1).shape[0]
         self.hidden = node.input(2).shape[2]
         self.lengths = node.optional(4)
+        self._check_shapes()
+
+    def _check_shapes(self) -> None:
+        """Refuse weights and states that do not fit: some exporters write an LSTM with projections as one without."""
+        rows, directions = GATES[self.kind] * self.hidden, self.directions
+        states = [self.batch, directions] if self.batch_first else [directions, self.batch]
+        wanted = {1: [directions, rows, self.inputs], 2: [directions, rows, self.hidden]}
+        wanted |= {place: [*states, self.hidden] for place in ((5, 6) if self.kind == "LSTM" else (5,))}
+        for place, shape in wanted.items():
+            operand = self.node.optional(place)
+            if operand is not None and list(operand.shape) != shape:
+                raise Refusal(f"'{operand.name}' has the shape {list(operand.shape)} where {shape} is needed")
 
     def run(self) -> list[Value]:
         """Y, Y_h and, for LSTM, Y_c."""

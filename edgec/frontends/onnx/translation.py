@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from edgec.frontends.onnx.gelu import recognize_gelu
 from edgec.frontends.onnx.node import Node, Refusal
-from edgec.frontends.onnx.unrolling import unrolls_loops
 from edgec.ir.builder import Builder
 from edgec.ir.dtype import DType
 from edgec.ir.graph import Graph, Op, Value
@@ -37,11 +37,11 @@ def channels_first(rank: int) -> list[int]:
 class Translation:
     """The graph under construction; emits ops with the node's name and source."""
 
-    def __init__(self, builder: Builder, graphs: list[Graph] | None = None) -> None:
+    def __init__(self, builder: Builder, graphs: list[Graph] | None = None, *, unroll: bool = False) -> None:
         self.builder = builder
         self.graph = builder.graph
         self.graphs = [self.graph] if graphs is None else graphs  # the module's, for control flow
-        self.unrolls = unrolls_loops()
+        self.unrolls = unroll  # recurrent layers and loops, see `load_onnx`
         self.counters: set[Value] = set()  # values that count a loop's steps from 0
         self.error_functions: list[tuple[Value, Value]] = []  # operand and result of each Erf
         self.converted: set[DType] = set()  # element types that became float32
@@ -50,7 +50,8 @@ class Translation:
 
     def apart(self, name: str) -> Translation:
         """A translation into a new graph, which control flow will call."""
-        inner = Translation(Builder(Graph(name), self.builder.op_defs, source=self.builder.source), self.graphs)
+        builder = Builder(Graph(name), self.builder.op_defs, source=self.builder.source)
+        inner = Translation(builder, self.graphs, unroll=self.unrolls)
         inner.converted = self.converted
         return inner
 
@@ -84,7 +85,7 @@ class Translation:
         wanted = dtype.numpy if dtype is not None else np.float32 if array.dtype == np.float64 else array.dtype
         return self.graph.constant(array.astype(wanted, copy=False), name, dtype=dtype)  # weights are not copied
 
-    def ints(self, values: Sequence[int] | int) -> Value:
+    def ints(self, values: ArrayLike) -> Value:
         """An int32 constant: a shape, axes, a permutation, paddings."""
         return self.builder.ints(values)
 

@@ -62,7 +62,7 @@ def _comparisons(context: Translation, rows: Value) -> tuple[Value, Value]:
     below = context.emit("less", [other, one])
     if others == 1:
         same = context.emit("equal", [one, other])
-        return tuple(context.reshape(v, [entries, entries]) for v in (same, below))  # type: ignore[return-value]
+        return context.reshape(same, [entries, entries]), context.reshape(below, [entries, entries])
     found = context.cast(differs, DType.FLOAT32)
     met = context.emit("cumsum", [found, context.ints(2)])
     is_first = context.emit("logical_and", [differs, context.emit("equal", [met, context.like(met, 1)])])

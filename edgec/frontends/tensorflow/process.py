@@ -60,10 +60,7 @@ def _check_interpreter(program: str, package: str, doing: str, missing: str) -> 
     """Ask a program whether it is a Python that can find `package`, without importing that."""
     named = f"{doing}: --python names '{program}', which"
     try:
-        answer = subprocess.run(
-            [program, "-c", _PROBE, package], stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_TIMEOUT_S,
-            env=environment(program),
-        )  # fmt: skip
+        answer = _told(program, _PROBE, [package], PROBE_TIMEOUT_S)
     except OSError as error:
         raise ImportFailure(f"{doing}: '{program}' cannot be run: {error.strerror or error}.") from error
     except subprocess.TimeoutExpired as error:
@@ -77,6 +74,15 @@ def _check_interpreter(program: str, package: str, doing: str, missing: str) -> 
         raise ImportFailure(f"{named} is Python {major}.{minor}; name one of {wanted} or newer.")
     if not has:
         raise MissingExtra(f"{named} is a Python without {package}; {missing}.")
+
+
+def _told(program: str, code: str, arguments: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[bytes]:
+    """Run a line of code in another Python, in an empty folder: `-c` puts the working directory on the module path."""
+    with tempfile.TemporaryDirectory(prefix="edgec-") as folder:
+        return subprocess.run(
+            [program, "-c", code, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s,
+            env=environment(program), cwd=folder,
+        )  # fmt: skip
 
 
 class Worker:
@@ -174,10 +180,8 @@ def package_versions(python: str, packages: Sequence[str]) -> dict[str, str]:
         "print(json.dumps({n: found[n] for n in sys.argv[1:] if n in found}))"
     )
     try:
-        run = subprocess.run(
-            [python, "-c", code, *packages], capture_output=True, timeout=VERSIONS_TIMEOUT_S, env=environment(python),
-            stdin=subprocess.DEVNULL, cwd=tempfile.gettempdir(), check=True,
-        )  # fmt: skip
+        run = _told(python, code, packages, VERSIONS_TIMEOUT_S)
+        run.check_returncode()
         found = json.loads(run.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return {}

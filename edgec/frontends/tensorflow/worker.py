@@ -54,6 +54,8 @@ FORBIDDEN_OPS = {
     "ExperimentalLMDBDataset", "SnapshotDataset", "SnapshotDatasetV2", "CacheDataset", "CacheDatasetV2",
     "CreateSummaryFileWriter", "CreateSummaryDbWriter",
 }  # fmt: skip
+# How lines of TensorFlow's messages begin that say where, not why.
+WITHOUT_REASON = ("Traceback", "File ", "<unknown>", "Details:", "Graph execution error", "Detected at node")
 
 
 class Refusal(Exception):
@@ -125,7 +127,26 @@ class Model:
             tf.constant(feeds[name], dtype, tensor.shape)
             for (name, _, dtype), tensor in zip(self.inputs, self.concrete.inputs)
         ]
-        return [tensor.numpy() for tensor in tf.nest.flatten(self.concrete(*arguments))]
+        return self._by_xla_where_refused(
+            arguments, lambda: [tensor.numpy() for tensor in tf.nest.flatten(self.concrete(*arguments))]
+        )
+
+    def _by_xla_where_refused(self, arguments: list[Any], computed: Callable[[], list[Any]]) -> list[Any]:
+        """What `computed` gives; where a kernel refuses, as most of the CPU's do channels first, XLA computes it.
+
+        A model with state is not run twice. Raises the kernel's error where XLA cannot do it either.
+        """
+        tf = _tf()
+        try:
+            return computed()
+        except (tf.errors.UnimplementedError, tf.errors.InvalidArgumentError) as refused:
+            if _writes_state(self.concrete):
+                raise
+            compiled = tf.function(lambda *tensors: self.concrete(*tensors), jit_compile=True, autograph=False)
+            try:
+                return [tensor.numpy() for tensor in tf.nest.flatten(compiled(*arguments))]
+            except (tf.errors.OpError, TypeError, ValueError):
+                raise refused from None
 
 
 def _converted(converter: Any) -> bytes:
@@ -175,7 +196,10 @@ class FrozenGraph(Model):
 
     def run(self, feeds: dict[str, Any]) -> list[Any]:
         """Outputs in order for arrays by input name, in a session: a function knows no loops of TF1."""
-        return list(self._computed([_port(name) for name in self.output_names], feeds))
+        tf = _tf()
+        arguments = [tf.constant(feeds[name].astype(dtype.as_numpy_dtype)) for name, _, dtype in self.inputs]
+        ports = [_port(name) for name in self.output_names]
+        return self._by_xla_where_refused(arguments, lambda: list(self._computed(ports, feeds)))
 
     def _computed(self, tensors: list[str], feeds: dict[str, Any]) -> Any:
         tf = _tf()
@@ -599,7 +623,7 @@ def _said(error: BaseException) -> str:
             "cut the graph around them (--inputs and --outputs for a frozen .pb), or replace them"
         )
     lines = [line.strip() for line in text.splitlines() if line.strip() and set(line.strip()) - set("-=^~ ")]
-    useful = [line for line in lines if not line.startswith(("Traceback", "File ", "<unknown>", "Details:"))]
+    useful = [line for line in lines if not line.startswith(WITHOUT_REASON)]
     return f"{type(error).__name__}: {(useful or ['no message'])[0][:300].rstrip('.')}"
 
 

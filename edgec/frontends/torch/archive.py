@@ -54,7 +54,7 @@ class _Unsafe(Exception):
     """What an archive holds that its reading might run."""
 
 
-def load_pt2(path: Path, shapes: Shapes | None = None) -> TorchImport:
+def load_pt2(path: Path, shapes: Shapes | None = None, *, unroll: bool = False) -> TorchImport:
     """Read a `.pt2` and translate its program; `shapes` fixes dynamic dimensions by input name.
 
     Raises:
@@ -76,7 +76,7 @@ def load_pt2(path: Path, shapes: Shapes | None = None) -> TorchImport:
         raise ImportFailure(f"Reading '{path}': {error.strerror or error}.") from error
     except Exception as error:  # damage shows itself as errors of any kind
         raise ImportFailure(f"Reading '{path}': torch.export.load failed: {reason_of(error)}; {SAVE_AGAIN}.") from error
-    return translate_program(program, network, path.stem, shapes)
+    return translate_program(program, network, path.stem, shapes, unroll=unroll)
 
 
 def check_archive(file: IO[bytes], name: str) -> None:

@@ -19,7 +19,7 @@ def is_factory(text: str) -> bool:
     return _SPEC.fullmatch(text) is not None and not Path(text).exists()
 
 
-def load_factory(spec: str, shapes: Shapes | None = None) -> TorchImport:
+def load_factory(spec: str, shapes: Shapes | None = None, *, unroll: bool = False) -> TorchImport:
     """Import the module, call the function and translate what it returns.
 
     The function takes no arguments and returns `(network, example_inputs)`. The current folder is searched first, as
@@ -36,7 +36,7 @@ def load_factory(spec: str, shapes: Shapes | None = None) -> TorchImport:
             "torch.nn.Module and its example inputs (one tensor, or a tuple of tensors)."
         )
     network, example_inputs = returned
-    return import_network(network, example_inputs, spec.rpartition(":")[2], shapes)
+    return import_network(network, example_inputs, spec.rpartition(":")[2], shapes, unroll=unroll)
 
 
 def _call(spec: str) -> Any:

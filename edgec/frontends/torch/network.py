@@ -9,13 +9,15 @@ import hashlib
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, replace
 from functools import partial
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from edgec.errors import ImportFailure, MissingExtra
 from edgec.frontends.onnx import read_onnx
+from edgec.frontends.torch.decompositions import decomposed
 from edgec.frontends.torch.example_shapes import with_shapes
 from edgec.ir.graph import Module
 
@@ -36,6 +38,7 @@ class TorchImport:
 
     `network` is called with what `spec` makes of the inputs in the order of `module`'s; `dtypes` are theirs in torch.
     `sha256` and `bytes` are those of the exported ONNX model, which holds every weight; `exported` makes it once more.
+    `unroll` is as it was asked for.
     """
 
     module: Module
@@ -46,10 +49,11 @@ class TorchImport:
     sha256: str
     bytes: int
     exported: Callable[[], builtins.bytes]
+    unroll: bool = False
 
     def at_sizes(self, exported: builtins.bytes, shapes: Shapes) -> Module:
         """The network translated once more at other sizes of its dynamic dimensions, from the exported ONNX model."""
-        module = read_onnx(exported, self.module.name, shapes)
+        module = read_onnx(exported, self.module.name, shapes, unroll=self.unroll)
         module.source_format = self.module.source_format
         module.signatures = list(self.module.signatures)
         return module
@@ -65,11 +69,13 @@ def load_torch(network: torch.nn.Module, example_inputs: Any, name: str | None =
 
 
 def import_network(
-    network: torch.nn.Module, example_inputs: Any, name: str | None = None, shapes: Shapes | None = None
-) -> TorchImport:
+    network: torch.nn.Module, example_inputs: Any, name: str | None = None, shapes: Shapes | None = None, *,
+    unroll: bool = False,
+) -> TorchImport:  # fmt: skip
     """Export `network` in inference mode and translate it.
 
     `shapes` gives arguments other shapes than their examples have; an `OpenSize` among them is exported as dynamic.
+    `unroll` is that of `edgec.frontends.onnx.load_onnx`.
 
     Raises:
         ImportFailure: the example inputs are no tensors, or torch cannot export the network.
@@ -86,7 +92,8 @@ def import_network(
     dynamic = None
     if shapes:
         args, kwargs, dynamic = with_shapes(network, args, kwargs, shapes, f"Reading '{name}'")
-    with quiet(), inference(network):
+    partial_graph = StringIO()  # torch prints what it has traced before it raises: pages that tell a user nothing
+    with quiet(), inference(network), redirect_stderr(partial_graph):
         try:
             program = torch.export.export(network, args, kwargs, dynamic_shapes=dynamic, strict=False)
         except Exception as error:  # the network's own code runs here
@@ -94,23 +101,25 @@ def import_network(
                 f"Exporting '{name}' with torch.export: {reason_of(error)}; change that part of the network, or export "
                 "it to ONNX yourself."
             ) from error
-    return translate_program(program, network, name, shapes)
+    return translate_program(program, network, name, shapes, unroll=unroll)
 
 
-def translate_program(program: Any, network: Any, name: str, shapes: Shapes | None = None) -> TorchImport:
+def translate_program(
+    program: Any, network: Any, name: str, shapes: Shapes | None = None, *, unroll: bool = False
+) -> TorchImport:
     """Translate a `torch.export.ExportedProgram`; `network` is what computes the same eagerly.
 
     Raises as `import_network`.
     """
     data = _exported(program, name)
-    module = read_onnx(data, name, shapes)
+    module = read_onnx(data, name, shapes, unroll=unroll)
     module.source_format = "torch"
     _name_outputs(module, program)
     leaves = _input_tensors(program)
     names = tuple(value.name for value in module.main.inputs)
     return TorchImport(
         module, network, program.call_spec.in_spec, names, tuple(leaf.dtype for leaf in leaves),
-        hashlib.sha256(data).hexdigest(), len(data), partial(_exported, program, name),
+        hashlib.sha256(data).hexdigest(), len(data), partial(_exported, program, name), unroll,
     )  # fmt: skip
 
 
@@ -120,7 +129,7 @@ def _exported(program: Any, name: str) -> bytes:
 
     with quiet():
         try:
-            exported = torch.onnx.export(program, dynamo=True, verbose=False, optimize=False)
+            exported = torch.onnx.export(decomposed(program), dynamo=True, verbose=False, optimize=False)
             if any(node.op_type in NEEDS_OPTIMIZER for node in exported.model.graph):
                 exported.optimize()
             proto = exported.model_proto

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from edgec.ops.infer import constant_ints
 from edgec.passes.layout.elementwise import CONVERSIONS, ELEMENTWISE
 
 Order = np.ndarray  # which channel stands at each place
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,13 @@ class Contract:
 def _reordered_scales(quant: QuantParams | None, axis: int, order: Order) -> QuantParams | None:
     if quant is None or quant.axis != axis or len(quant.scale) != len(order):
         return quant
-    picked = [tuple(v[i] for i in order) if len(v) == len(order) else v
-              for v in (quant.scale, quant.zero_point, quant.minimum, quant.maximum)]  # fmt: skip
-    return QuantParams(picked[0], picked[1], axis, picked[2], picked[3])  # type: ignore[arg-type]
+
+    def picked(numbers: tuple[Number, ...]) -> tuple[Number, ...]:
+        return tuple(numbers[i] for i in order) if len(numbers) == len(order) else numbers
+
+    return QuantParams(
+        picked(quant.scale), picked(quant.zero_point), axis, picked(quant.minimum), picked(quant.maximum)
+    )  # fmt: skip
 
 
 def contract(op: Op) -> Contract | None:

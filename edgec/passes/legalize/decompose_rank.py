@@ -155,7 +155,7 @@ class PadInSteps(TargetRule):
             if not before and not after:
                 continue
             around = (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
-            paddings = builder.ints([[0, 0], [before, after], [0, 0]])  # type: ignore[list-item]
+            paddings = builder.ints([[0, 0], [before, after], [0, 0]])
             operands = [reshaped(value, around, builder), paddings, *op.operands[2:]]
             value = builder.emit(op.opcode, operands, quant=x.quant, **op.attributes)
             shape[axis] += before + after

@@ -12,6 +12,7 @@ from edgec.passes.base import Pass, PassContext, PassResult
 from edgec.passes.legalize import decompose_rank, merge_dimensions
 from edgec.passes.legalize.add_zero_bias import AddZeroBias
 from edgec.passes.legalize.concatenate_in_steps import ConcatenateInSteps
+from edgec.passes.legalize.narrow_indices import NarrowIndices
 from edgec.passes.legalize.narrow_parameters import NarrowParameters
 from edgec.passes.legalize.replace_activation import ClampByExtremes, GeluByTanh, SeparateActivation
 from edgec.passes.legalize.replace_arithmetic import NegByMul, SquareByMul, TileByConcatenation
@@ -22,6 +23,7 @@ from edgec.target.target import Target
 
 RULES: tuple[TargetRule, ...] = (
     NarrowParameters(),  # before rules that read parameters
+    NarrowIndices(),
     SeparateActivation(),  # before clamps, which it makes
     SplitGroupedConv(),  # before concatenations, which it makes
     TileByConcatenation(),

@@ -206,7 +206,7 @@ def _merged_parameter(op: Op, index: int, groups: Sequence[Sequence[int]], build
     values, shape = constant_ints(op.operand(index)) or [], op.operand(0).shape
     if op.opcode in ("pad", "padv2", "mirror_pad"):
         pairs = [values[2 * group[0] : 2 * group[0] + 2] for group in groups]
-        return builder.ints(pairs)  # type: ignore[arg-type]
+        return builder.ints(pairs)
     is_size = index == 2  # sizes of a slice, ends of a strided_slice: the whole of merged axes
     whole = [math.prod(shape[a] for a in group) if is_size and len(group) > 1 else values[group[0]] for group in groups]
     return builder.ints(whole)

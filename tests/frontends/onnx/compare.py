@@ -55,6 +55,7 @@ def check_onnx(
     rtol: float = RTOL,
     atol: float = ATOL,
     oracle: str = "onnxruntime",
+    unroll: bool = False,
 ) -> Module:
     """Translate, run in LiteRT and compare every output's shape, dtype and values; returns the module.
 
@@ -62,7 +63,7 @@ def check_onnx(
     A value passes where |difference| <= rtol * |expected| + atol * (largest finite |expected|); integers must be equal.
     """
     data = model.SerializeToString()
-    module = read_onnx(data, "model.onnx", shapes)
+    module = read_onnx(data, "model.onnx", shapes, unroll=unroll)
     verify(module)
     if feeds is None:
         rng = np.random.default_rng(0)

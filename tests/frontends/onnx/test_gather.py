@@ -123,6 +123,15 @@ def test_cumulative_sum(compare: Any, exclusive: int, reverse: int, dtype: str) 
     compare.check_node("CumSum", [x, np.array(-1)], constants=[1], exclusive=exclusive, reverse=reverse)
 
 
+def test_a_cumulative_sum_along_an_axis_of_one_element_folds(compare: Any) -> None:
+    """As torch writes `[axis]` for triu and tril; onnxruntime takes it, ONNX's reference evaluator does not."""
+    x = RNG.integers(-9, 9, (3, 4)).astype(np.float32)
+    nodes = [helper.make_node("CumSum", ["c", "axis"], ["s"]), helper.make_node("Add", ["x", "s"], ["y"])]
+    constants = {"c": x, "axis": np.array([1])}
+    module = compare.check_onnx(compare.nodes_model(nodes, {"x": x}, ["y"], constants=constants), {"x": x})
+    assert [op.opcode for op in module.main.ops] == ["add"]
+
+
 def test_refusals(compare: Any) -> None:
     x, rows = real(3, 2), np.array([[1], [1]])
     out = compare.refusal("Gather", [x, np.array([3, 0])], constants=[1])

@@ -8,7 +8,6 @@ from onnx import helper
 
 from edgec.backends.tflite import serialize
 from edgec.frontends.onnx import read_onnx
-from edgec.frontends.onnx.unrolling import unrolled_loops
 from edgec.runtime.litert import LiteRTSession
 from edgec.runtime.tflm import TFLMSession
 
@@ -158,8 +157,7 @@ def test_many_steps_are_a_while(compare: Any, kind: str, direction: str, with_le
 def test_all_steps_are_written_out_where_nothing_else_runs(compare: Any, kind: str) -> None:
     inputs = [real(300, BATCH, INPUTS), *operands(kind, 1)[1:4]]
     model, feeds = compare.node_model(kind, inputs, constants=(1, 2, 3), opset=14, hidden_size=HIDDEN)
-    with unrolled_loops():
-        module = compare.check_onnx(model, feeds, rtol=1e-4, atol=1e-4)
+    module = compare.check_onnx(model, feeds, unroll=True, rtol=1e-4, atol=1e-4)
     assert len(module.graphs) == 1
     assert not {"while", "unidirectional_sequence_lstm"} & set(opcodes(module))
 
@@ -191,3 +189,10 @@ def test_gru_that_resets_after_the_product(compare: Any) -> None:
 def test_refusals(compare: Any) -> None:
     reason = compare.refusal("RNN", operands("RNN", 1), opset=14, hidden_size=HIDDEN, activations=["Affine"])
     assert reason == "the activation 'Affine' is not supported"
+
+
+def test_a_state_of_another_size_is_refused(compare: Any) -> None:
+    inputs = operands("LSTM", 1)
+    inputs[6] = real(1, BATCH, HIDDEN + 2)  # as torch exports an LSTM with `proj_size`, which ONNX has not
+    message = compare.refusal("LSTM", inputs, outputs=3, opset=14, hidden_size=HIDDEN)
+    assert f"has the shape [1, {BATCH}, {HIDDEN + 2}] where [1, {BATCH}, {HIDDEN}] is needed" in message

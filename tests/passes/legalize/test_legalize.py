@@ -171,6 +171,26 @@ def test_int64_parameters_become_int32(
         assert legal.note == "NarrowParameters 1"
 
 
+@pytest.mark.parametrize("op", ["arg_max", "arg_min"])
+def test_positions_are_int32_where_the_kernel_gives_no_other(legalized: Callable[..., Any], op: str) -> None:
+    axis, wide = "$a = constant int32[1] [3]", f'{op}(%x, $a) {{output_type = "INT64"}}'
+    expected = {"arg_max": np.argmax, "arg_min": np.argmin}[op]
+    text = single(wide, f"int8[1,4,4,2] {Q8}", y="int64[1,4,4]", constants=axis)
+    legal = legalized(text, MCU, expected=lambda x: expected(x, 3).astype(np.int32))
+    assert legal.note == "NarrowIndices 1"
+    assert legal.module.main.outputs[0].dtype.value == "int32"
+    assert "NarrowIndices" not in legalized(text, PHONE).note
+
+
+def test_positions_that_are_used_as_int64_are_refused(legalized: Callable[..., Any]) -> None:
+    constants = "$a = constant int32[1] [3]\n    $b = constant int64[1] [1]\n    %i = arg_max(%x, $a) "
+    constants += '{output_type = "INT64"} : int64[1,4,4]'
+    cast = single('cast(%i) {in_data_type = "INT64", out_data_type = "INT32"}', y="int32[1,4,4]", constants=constants)
+    assert "NarrowIndices 1" in legalized(cast, MCU, expected=lambda x: x.argmax(3).astype(np.int32)).note
+    compared = refusal(single("less(%i, $b)", y="bool[1,4,4]", constants=constants), MCU)
+    assert "its result is int64, the kernel gives int32; ask for int32 in the model" in compared
+
+
 # -- rank ------------------------------------------------------------------------------------------------------------
 
 DEEP = "float32[1,2,3,2,1,2,3]"
