@@ -7,7 +7,7 @@ import pytest
 
 from edgec.compress.dead_channels import EliminateDeadChannels
 from edgec.driver import CompileOptions, compile_model, fit_model
-from edgec.errors import LoweringError, RuntimeFailure
+from edgec.errors import LoweringError, RuntimeFailure, TranslationFault
 from edgec.ir.graph import Module
 from edgec.passes.base import PassContext, PassResult
 
