@@ -93,7 +93,8 @@ def _draw(module: Module, value: Value, positive: bool) -> Draw:
         return _between(dtype, least, below_all)
     domain = integer_domain(module, value)
     if domain.below is not None:
-        return _between(dtype, domain.low, min(domain.below, below_all))
+        below = min(domain.below, below_all)
+        return _unlike(dtype, domain.low, below) if domain.differ else _between(dtype, domain.low, below)
     if dtype.itemsize == 1:  # a picture, most likely
         return _between(dtype, max(least, domain.low), below_all)
     if domain.low:
@@ -103,6 +104,16 @@ def _draw(module: Module, value: Value, positive: bool) -> Draw:
 
 def _between(dtype: np.dtype[Any], low: int, below: int) -> Draw:
     return lambda generator, shape, _: generator.integers(low, below, shape).astype(dtype)
+
+
+def _unlike(dtype: np.dtype[Any], low: int, below: int) -> Draw:
+    """Integers that differ along every axis, as far as there are enough of them: a Latin square, shuffled."""
+
+    def draw(generator: np.random.Generator, shape: Shape, _: int) -> np.ndarray:
+        diagonals = np.sum(np.indices(shape), axis=0) if shape else np.zeros((), np.int64)
+        return np.asarray(low + generator.permutation(below - low)[diagonals % (below - low)]).astype(dtype)
+
+    return draw
 
 
 def _mask(dtype: np.dtype[Any], generator: np.random.Generator, shape: Shape, number: int) -> np.ndarray:

@@ -25,19 +25,28 @@ DIVIDING = ("div", "floor_div", "floor_mod")
 
 @dataclass(frozen=True)
 class IntegerDomain:
-    """The integers from `low` to below `below`; `below` is None where nothing bounds them."""
+    """The integers from `low` to below `below`; `below` is None where nothing bounds them.
+
+    `differ` says that they are places of a scatter: what is written to one place twice is up to the runtime.
+    """
 
     low: int = 0
     below: int | None = None
+    differ: bool = False
 
 
 @dataclass(frozen=True)
 class _Step:
-    """What became of the input on its way: factor * input + shift."""
+    """What became of the input on its way: factor * input + shift.
+
+    `columns` are the first and the number of those columns of the last axis that the input fills, where it was joined
+    with others to places of several coordinates.
+    """
 
     value: Value
     factor: int = 1
     shift: int = 0
+    columns: tuple[int, int] | None = None
 
 
 def integer_domain(module: Module, value: Value) -> IntegerDomain:
@@ -46,7 +55,7 @@ def integer_domain(module: Module, value: Value) -> IntegerDomain:
     Sums with constants are followed (a position that is moved by two), and the graphs of `while` and `if`.
     """
     below: int | None = None
-    low = 0
+    low, scattered = 0, False
     seen: set[_Step] = set()
     waiting = [_Step(value)]
     while waiting and len(seen) < MAX_STEPS:
@@ -55,7 +64,8 @@ def integer_domain(module: Module, value: Value) -> IntegerDomain:
             continue
         seen.add(step)
         for op, index in step.value.uses:
-            bound = _bound(op, index)
+            scattered |= op.opcode == "scatter_nd" and index == 0
+            bound = _bound(op, index, step.columns)
             if bound is not None:
                 last = (bound - 1 - step.shift) // step.factor
                 if last >= 0:  # what lies below belongs to a path for negative indices
@@ -65,11 +75,13 @@ def integer_domain(module: Module, value: Value) -> IntegerDomain:
             waiting += _onwards(module, op, index, step)
     if below is not None:
         below = max(below, low + 1)
-    return IntegerDomain(low, below)
+    return IntegerDomain(low, below, scattered)
 
 
-def _bound(op: Op, index: int) -> int | None:
+def _bound(op: Op, index: int, columns: tuple[int, int] | None) -> int | None:
     """What an operand must stay below, None where the op does not bound it."""
+    if (op.opcode, index) in _PLACES:
+        return _of_places(op.operand(index), _PLACES[op.opcode, index](op).shape, columns)
     rule = _BOUNDS.get((op.opcode, index))
     return None if rule is None else rule(op)
 
@@ -79,14 +91,11 @@ def _gathered(op: Op) -> int:
     return op.operand(0).shape[axis]
 
 
-def _gathered_nd(op: Op) -> int | None:
-    depth = op.operand(1).shape[-1] if op.operand(1).shape else 0
-    return min(op.operand(0).shape[:depth], default=None)
-
-
-def _scattered(op: Op) -> int | None:
-    depth = op.operand(0).shape[-1] if op.operand(0).shape else 0
-    return min(op.results[0].shape[:depth], default=None)
+def _of_places(places: Value, shape: tuple[int, ...], columns: tuple[int, int] | None) -> int | None:
+    """What coordinates in `shape` stay below; those in `columns` only, where others stand beside them."""
+    depth = places.shape[-1] if places.shape else 0
+    first, count = columns or (0, depth)
+    return min(shape[:depth][first : first + count], default=None)
 
 
 def _depth(op: Op) -> int | None:
@@ -102,10 +111,12 @@ def _slice_start(op: Op) -> int | None:
     return min((whole - part + 1 for whole, part in zip(op.operand(0).shape, op.results[0].shape)), default=None)
 
 
+_PLACES: dict[tuple[str, int], Callable[[Op], Value]] = {
+    ("gather_nd", 1): lambda op: op.operand(0),
+    ("scatter_nd", 0): lambda op: op.results[0],
+}
 _BOUNDS: dict[tuple[str, int], Callable[[Op], int | None]] = {
     ("gather", 1): _gathered,
-    ("gather_nd", 1): _gathered_nd,
-    ("scatter_nd", 0): _scattered,
     ("embedding_lookup", 0): lambda op: op.operand(1).shape[0],
     ("one_hot", 0): _depth,
     ("dynamic_update_slice", 2): _start,
@@ -118,7 +129,10 @@ _BOUNDS: dict[tuple[str, int], Callable[[Op], int | None]] = {
 def _onwards(module: Module, op: Op, index: int, step: _Step) -> Iterator[_Step]:
     """Where the operand goes from here."""
     if op.opcode in ALL_MOVE or index in MOVING.get(op.opcode, ()):
-        yield from (_Step(result, step.factor, step.shift) for result in op.results if not result.dtype.is_float)
+        columns = _columns(op, index, step)
+        yield from (
+            _Step(result, step.factor, step.shift, columns) for result in op.results if not result.dtype.is_float
+        )
     elif op.opcode in ("add", "sub", "mul"):
         moved = _computed(op, index, step)
         if moved is not None:
@@ -128,6 +142,16 @@ def _onwards(module: Module, op: Op, index: int, step: _Step) -> Iterator[_Step]
         position = index - (op.opcode == "if")  # an if's first operand is the condition
         if 0 <= position < len(inputs):
             yield _Step(inputs[position], step.factor, step.shift)
+
+
+def _columns(op: Op, index: int, step: _Step) -> tuple[int, int] | None:
+    """The columns of the result's last axis that the operand fills, None where that is all or not known."""
+    value, result = step.value, op.results[0]
+    if op.opcode == "concatenation" and op.attributes["axis"] in (-1, value.type.rank - 1):
+        return sum(op.operand(i).shape[-1] for i in range(index)), value.shape[-1]
+    if op.opcode == "pack" and op.attributes["axis"] in (-1, value.type.rank):
+        return index, 1
+    return step.columns if value.shape[-1:] == result.shape[-1:] else None
 
 
 def _computed(op: Op, index: int, step: _Step) -> _Step | None:

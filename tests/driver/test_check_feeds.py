@@ -145,3 +145,18 @@ def test_a_source_runtime_that_is_missing_is_named(tmp_path: Path, monkeypatch: 
     checks = compile_model(path, OPTIONS).report.checks
     assert checks.float_vs_source is None
     assert any("onnxruntime cannot be imported; install it with pip install onnxruntime" in n for n in checks.notes)
+
+
+def test_places_of_a_scatter_differ(tmp_path: Path) -> None:
+    """ONNX leaves open what two writes to one place give; TFLite adds them, onnxruntime keeps the last."""
+    nodes = [helper.make_node("ScatterElements", ["x", "places", "updates"], ["y"], axis=1)]
+    inputs = {"x": (FLOAT, [3, 6]), "places": (INT, [3, 4]), "updates": (FLOAT, [3, 4])}
+    path = saved(tmp_path / "net.onnx", nodes, inputs, {"y": (FLOAT, [3, 6])}, {})
+    for feed in generated_feeds(load_onnx(path)):
+        places = feed["places"]
+        assert all(len(set(row)) == len(row) for row in places.tolist())
+        assert places.min() >= 0
+        assert places.max() < 6
+    check = compile_model(path, OPTIONS).report.checks.float_vs_source
+    assert check is not None
+    assert check.passed
