@@ -4,9 +4,15 @@ A message is one sentence: what was being done, to what, what was found, and wha
 subclasses mean that the input is at fault (exit status 2); anything else that escapes is a fault of edgec (status 3).
 """
 
+MOST_CHARACTERS = 4000  # of a message: names in a damaged file have any length
+
 
 class EdgecError(Exception):
-    """Base of all errors that a user's input can cause."""
+    """Base of all errors that a user's input can cause; the middle of a very long message is left out."""
+
+    def __init__(self, message: str = "") -> None:
+        half = MOST_CHARACTERS // 2
+        super().__init__(message if len(message) <= MOST_CHARACTERS else f"{message[:half]} … {message[-half:]}")
 
 
 class ImportFailure(EdgecError):

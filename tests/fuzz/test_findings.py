@@ -267,3 +267,14 @@ def test_absurd_sizes_in_manifests(tmp_path: Path, table: str, reason: str) -> N
     manifest.write_text(f"[input]\n{table}\n")
     with pytest.raises(DataError, match=reason):
         load_samples(manifest, inputs=SPEC)
+
+
+def test_a_message_is_never_longer_than_a_page() -> None:
+    sizes = [*range(1, 20), "a" * 100_000]
+    proto = model(
+        [helper.make_node("Relu", ["x"], ["y"])], inputs=[helper.make_tensor_value_info("x", TensorProto.FLOAT, sizes)]
+    )
+    message = refusal(proto)
+    assert len(message) < 4100
+    assert message.startswith("Reading 'm.onnx': input 'x': dimension 19 is 'aaa")
+    assert message.endswith("(sizes of your own).")
