@@ -65,8 +65,8 @@ def _csv_column(path: Path, source: LabelSource, samples: Source) -> Array:
             columns = list(reader.fieldnames or [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"reading labels from '{path}': not a readable CSV file: {error}") from error
-    for wanted in filter(None, (source.column, source.file_column)):
-        if wanted not in columns:
+    for wanted in (source.column, source.file_column):
+        if wanted is not None and wanted not in columns:
             raise DataError(f"reading labels from '{path}': no column '{wanted}' among {', '.join(columns) or 'none'}")
     if source.file_column is None:
         return np.array([row[source.column] or "" for row in rows], dtype=np.str_)

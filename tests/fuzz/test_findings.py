@@ -278,3 +278,13 @@ def test_a_message_is_never_longer_than_a_page() -> None:
     assert len(message) < 4100
     assert message.startswith("Reading 'm.onnx': input 'x': dimension 19 is 'aaa")
     assert message.endswith("(sizes of your own).")
+
+
+def test_a_column_without_a_name(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((2, 8, 8, 3), np.float32))
+    (tmp_path / "labels.csv").write_text("file,label\na,0\nb,1\n")
+    (tmp_path / "set.toml").write_text(
+        '[input]\npath = "x.npy"\n[labels]\npath = "labels.csv"\ncolumn = ""\n[metric]\nkind = "top1"\n'
+    )
+    with pytest.raises(DataError):
+        load_samples(tmp_path / "set.toml", inputs=SPEC)

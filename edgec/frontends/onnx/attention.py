@@ -19,6 +19,7 @@ from edgec.ir.graph import Value
 
 FLOAT32 = DType.FLOAT32
 LOWEST = float(np.finfo(np.float32).min)  # stands for minus infinity, whose differences are no numbers
+MOST_MASK_ELEMENTS = 1 << 26
 
 
 @dataclass
@@ -181,6 +182,8 @@ def _mask(node: Node, context: Translation, q: Value, k: Value, past_length: int
         mask.allow(context.emit("less", [context.constant(np.arange(total, dtype=np.int32)), limit]))
     if not node.int("is_causal", 0):
         return mask
+    if length * total > MOST_MASK_ELEMENTS:
+        raise Refusal(f"its causal mask would have {length} x {total} elements")
     if filled is None or past_length:
         mask.allow(causal(context, length, total, past_length))
         return mask

@@ -16,6 +16,7 @@ from edgec.passes.channels.plan import Plan
 from edgec.passes.channels.routing import Routing, trailing_permutation
 
 MOVERS = ("gather", "transpose", "slice", "strided_slice", "split", "split_v", "pack", "unpack", "reverse_v2")
+MOST_CHANNELS = 1 << 20  # of all routed values; what has more is left alone, to bound the time
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,10 @@ class RouteChannels(GraphPass):
         if not any(op.opcode in MOVERS for op in graph.ops):
             return 0
         routing = Routing(graph)
-        plan = Plan(graph, routing)
-        changes = plan.write() if plan.improve() else 0
+        changes = 0
+        if sum(end.shape[-1] for end in routing.ends()) <= MOST_CHANNELS:
+            plan = Plan(graph, routing)
+            changes = plan.write() if plan.improve() else 0
         return changes + sum(_gather_instead(op, graph) for op in routing.ops if op.opcode == "transpose")
 
     def describe(self, changes: int) -> str:
