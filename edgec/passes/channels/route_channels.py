@@ -16,7 +16,7 @@ from edgec.passes.channels.plan import Plan
 from edgec.passes.channels.routing import Routing, trailing_permutation
 
 MOVERS = ("gather", "transpose", "slice", "strided_slice", "split", "split_v", "pack", "unpack", "reverse_v2")
-MOST_CHANNELS = 1 << 20  # of all routed values; what has more is left alone, to bound the time
+MOST_CHANNELS = 1 << 20  # of a value that is moved; a graph with more is left alone, to bound time and memory
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,12 @@ class RouteChannels(GraphPass):
 
     def run_on_graph(self, graph: Graph, context: PassContext) -> int:
         """Rewrite one graph; returns the number of values put together anew."""
-        if not any(op.opcode in MOVERS for op in graph.ops):
+        widths = [r.shape[-1] for op in graph.ops if op.opcode in MOVERS for r in op.results if r.type.rank]
+        if not widths or max(widths) > MOST_CHANNELS:
             return 0
         routing = Routing(graph)
-        changes = 0
-        if sum(end.shape[-1] for end in routing.ends()) <= MOST_CHANNELS:
-            plan = Plan(graph, routing)
-            changes = plan.write() if plan.improve() else 0
+        plan = Plan(graph, routing)
+        changes = plan.write() if plan.improve() else 0
         return changes + sum(_gather_instead(op, graph) for op in routing.ops if op.opcode == "transpose")
 
     def describe(self, changes: int) -> str:
