@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+PART = 1 << 20  # elements that are compared at once: float64 copies of whole tensors would take several times theirs
+
 
 class Fidelity:
     """Compares a tensor with its reference over any number of batches.
@@ -28,9 +30,13 @@ class Fidelity:
         """
         if np.shape(reference) != np.shape(actual):
             raise ValueError(f"shapes {np.shape(reference)} and {np.shape(actual)} cannot be compared")
-        want = np.asarray(reference, dtype=np.float64).reshape(-1)
-        have = np.asarray(actual, dtype=np.float64).reshape(-1)
+        want, have = np.asarray(reference).reshape(-1), np.asarray(actual).reshape(-1)
         self.elements += want.size
+        for start in range(0, want.size, PART):
+            self._add_part(want[start : start + PART], have[start : start + PART])
+
+    def _add_part(self, want: Array, have: Array) -> None:
+        want, have = want.astype(np.float64), have.astype(np.float64)
         same = ~np.isfinite(want) & ((want == have) | (np.isnan(want) & np.isnan(have)))
         if same.any():
             want, have = want[~same], have[~same]

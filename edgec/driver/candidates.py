@@ -16,7 +16,6 @@ from edgec.data.samples import SampleSet
 from edgec.diagnostics import Note, Severity
 from edgec.driver.accuracy import AccuracyFigures, measure_accuracy
 from edgec.driver.budget_lines import budget_lines, verdict_of
-from edgec.driver.feeds import Feeds
 from edgec.driver.figures import CostFigures, cost_figures
 from edgec.driver.memory_figures import embed_plan, plan_module
 from edgec.driver.opening import Opening
@@ -24,6 +23,7 @@ from edgec.driver.options import AUTO, CompileOptions
 from edgec.driver.original import may_crash, try_out
 from edgec.driver.pipeline import Pipeline
 from edgec.driver.prune import Pruned, prune
+from edgec.driver.run_feeds import RunFeeds
 from edgec.driver.scheme_choice import STATIC
 from edgec.driver.source import SourceModel
 from edgec.errors import QuantizationError
@@ -71,7 +71,7 @@ class CandidateMaker:
     opening: Opening | None
     float_module: Module
     records: list[PassRecord]
-    feeds: Feeds
+    feeds: RunFeeds
     samples: SampleSet | None
     after_each: Callable[[Pass, Module], None]
 

@@ -11,9 +11,9 @@ from edgec.data.samples import SampleSet
 from edgec.diagnostics import Note, Severity
 from edgec.driver.candidates import AS_STORED, Candidate, CandidateMaker, lines_of, quant_options
 from edgec.driver.cross_check import check_request, cross_check
-from edgec.driver.feeds import Feeds, check_feeds, generated_feeds, open_samples
+from edgec.driver.feeds import generated_feeds, open_samples
 from edgec.driver.figures import cost_figures
-from edgec.driver.fitting_feeds import ENDLESS, ending_feeds, fitting_feeds
+from edgec.driver.fitting_feeds import fitting_feeds
 from edgec.driver.open_axes import Sizes, check_target, open_axes
 from edgec.driver.opening import Opening
 from edgec.driver.options import CompileOptions, CompileResult
@@ -22,13 +22,14 @@ from edgec.driver.pipeline import Pipeline, build_pipeline
 from edgec.driver.prune import Pruned
 from edgec.driver.report_builder import ReportParts, build_report
 from edgec.driver.requantize import check_stored_scheme, dequantized_source
+from edgec.driver.run_feeds import RunFeeds, run_feeds
 from edgec.driver.runner import litert_target
 from edgec.driver.scheme_choice import STATIC, candidate_schemes
 from edgec.driver.shape_request import Requests, parse_requests, planned_sizes
 from edgec.driver.snapshot import Snapshot
 from edgec.driver.source import ReadOptions, SourceModel, load_source
 from edgec.driver.unrunnable import check_runnable
-from edgec.driver.verification import Verification, too_large_to_run, verify_artifact
+from edgec.driver.verification import Verification, verify_artifact
 from edgec.errors import LoweringError, PassError, ProfileError, RuntimeFailure, TranslationFault
 from edgec.ir.clone import clone_module
 from edgec.ir.graph import Module
@@ -72,7 +73,7 @@ class _Compilation:
     model: object
     options: CompileOptions
     listing: list[str] = field(default_factory=list)
-    feeds: Feeds = ()  # what the module is run on, real samples or generated numbers
+    run_feeds: RunFeeds = field(default_factory=lambda: RunFeeds([]))
 
     @cached_property
     def device(self) -> Device:
@@ -155,19 +156,17 @@ class _Compilation:
         samples = self._samples(options.calibration, module)
         if (self.source.format == "tflite" or may_crash(float_module)) and not quantized_source:
             try_out(serialize(float_module), litert_target(device.target))
-        self.feeds = [] if too_large_to_run(float_module) else check_feeds(float_module, samples)
-        if samples is None:
-            self.feeds = ending_feeds(float_module, self.feeds)
+        self.run_feeds = run_feeds(float_module, samples, self.source.bytes)
         maker = CandidateMaker(
-            options, device, self.source, pipeline, self.context, opening, float_module, records, self.feeds, samples,
-            self._after_each,
+            options, device, self.source, pipeline, self.context, opening, float_module, records, self.run_feeds,
+            samples, self._after_each,
         )  # fmt: skip
         candidate, pruned = maker.best(module, schemes)
         verification = self._verification(candidate, float_module, samples, original, quantized_source, pruned)
-        if options.cross_check is not None and self.feeds:
+        if options.cross_check is not None and self.run_feeds.feeds:
             options.progress("cross-checking", None)
             found, notes, versions = cross_check(
-                self.source, float_module, device.target, self.feeds, options.python,
+                self.source, float_module, device.target, self.run_feeds.feeds, options.python,
                 planned_sizes(self.requests),
             )  # fmt: skip
             notes = [*verification.notes, *notes]
@@ -184,9 +183,6 @@ class _Compilation:
         self, candidate: Candidate, float_module: Module, samples: SampleSet | None, original: Original | None,
         quantized_source: bool, pruned: Pruned | None,
     ) -> Verification:  # fmt: skip
-        too_large = too_large_to_run(float_module)
-        if too_large is not None:
-            return Verification.none(too_large)
         verify = partial(
             verify_artifact, self.source, float_module, candidate.module, candidate.artifact, self.device.target,
             passes=self.pipeline.before, later_passes=self.pipeline.after,
@@ -195,9 +191,9 @@ class _Compilation:
             pruned=pruned is not None and pruned.result is not None, check=self.options.check,
             progress=self.options.progress,
         )  # fmt: skip
-        feeds = self.feeds
+        feeds = self.run_feeds.feeds
         if not feeds:
-            return Verification.none(f"nothing was run or compared: {ENDLESS}; give real ones with --calibration")
+            return Verification.none(f"nothing was run or compared: {self.run_feeds.why_none}")
         try:
             return verify(feeds)
         except (RuntimeFailure, TranslationFault):
@@ -247,7 +243,8 @@ class _Compilation:
         scheme = AS_STORED if is_quantized(module) else "fp32"
         refusals = check_legality(module, self.device.target, None if scheme == AS_STORED else scheme)
         try:
-            costs = cost_figures(module, artifact, self.device, self.options.kernel_library)
+            feeds = run_feeds(module, None, source.bytes)
+            costs = cost_figures(module, artifact, self.device, self.options.kernel_library, feeds=feeds)
         except RuntimeFailure as error:
             if not refusals:
                 raise

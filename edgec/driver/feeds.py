@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -20,6 +21,7 @@ Feeds = Sequence[Mapping[str, np.ndarray]]
 
 CHECK_SAMPLES = 8
 FEEDS_BYTES = 64 << 20  # of all generated feeds, which are held at once; one is made in any case
+PART = 1 << 20  # elements that are drawn at once
 SEED = 20_261_122
 MODEST_INTEGER = 2  # how many values an integer takes that nothing bounds
 SET_SHARE = 0.75  # ones in a generated mask
@@ -80,10 +82,10 @@ def _draw(module: Module, value: Value, positive: bool) -> Draw:
     if value.dtype.is_float:
         limits = _quantized_range(value)
         if limits is not None:
-            return lambda generator, shape, _: generator.uniform(*limits, shape).astype(dtype)
+            return _in_parts(dtype, lambda generator, count: generator.uniform(*limits, count))
         if positive:
-            return lambda generator, shape, _: generator.random(shape).astype(dtype)
-        return lambda generator, shape, _: generator.standard_normal(shape).astype(dtype)
+            return _in_parts(dtype, lambda generator, count: generator.random(count))
+        return _in_parts(dtype, lambda generator, count: generator.standard_normal(count))
     if dtype.kind == "c":
         return lambda generator, shape, _: np.asarray(generator.standard_normal((*shape, 2)) @ (1, 1j)).astype(dtype)
     if value.dtype is DType.BOOL:
@@ -102,8 +104,21 @@ def _draw(module: Module, value: Value, positive: bool) -> Draw:
     return partial(_mask, dtype)
 
 
+def _in_parts(dtype: np.dtype[Any], draw: Callable[[np.random.Generator, int], np.ndarray]) -> Draw:
+    """Drawn part by part: the same numbers as at once, without their 64-bit form as a whole."""
+
+    def draw_all(generator: np.random.Generator, shape: Shape, _: int) -> np.ndarray:
+        drawn = np.empty(math.prod(shape), dtype)
+        for start in range(0, drawn.size, PART):
+            part = drawn[start : start + PART]
+            part[:] = draw(generator, part.size).astype(dtype)
+        return drawn.reshape(shape)
+
+    return draw_all
+
+
 def _between(dtype: np.dtype[Any], low: int, below: int) -> Draw:
-    return lambda generator, shape, _: generator.integers(low, below, shape).astype(dtype)
+    return _in_parts(dtype, lambda generator, count: generator.integers(low, below, count))
 
 
 def _unlike(dtype: np.dtype[Any], low: int, below: int) -> Draw:

@@ -9,9 +9,8 @@ from edgec.cost.estimate import Estimate, Evidence
 from edgec.cost.flash import estimate_flash
 from edgec.cost.latency import LatencyEstimate, estimate_latency
 from edgec.driver.budget_lines import Figures
-from edgec.driver.feeds import Feeds, check_feeds
-from edgec.driver.fitting_feeds import ENDLESS, ending_feeds
 from edgec.driver.memory_figures import MemoryFigures, estimate_ram, execute_arena, plan_module
+from edgec.driver.run_feeds import RunFeeds
 from edgec.driver.runner import ArtifactRunner
 from edgec.errors import MissingExtra, RuntimeFailure
 from edgec.ir.graph import Module
@@ -42,14 +41,13 @@ class CostFigures:
 
 
 def cost_figures(
-    module: Module, artifact: bytes, device: Device, kernel_library: str | None = None, *, execute: bool = True,
-    feeds: Feeds | None = None,
+    module: Module, artifact: bytes, device: Device, kernel_library: str | None = None, *, feeds: RunFeeds,
+    execute: bool = True,
 ) -> CostFigures:  # fmt: skip
     """Price an artifact; with `execute`, a microcontroller's arena and this machine's latency are measured.
 
-    Latency is measured on the first of `feeds`, real-valued inputs by name, that the artifact runs on; without any, on
-    generated ones. Where it runs on none latency stays unknown; where TFLM is not installed the arena does, and
-    `missing` says why.
+    Latency is measured on the first of `feeds`, real-valued inputs by name, that the artifact runs on. Where it runs on
+    none latency stays unknown; where TFLM is not installed the arena does, and `missing` says why.
     """
     memory = plan_module(module)
     missing = None
@@ -62,7 +60,7 @@ def cost_figures(
     latency = estimate_latency(module, device, kernel_library)
     if device.latency_basis == "executed" and execute:
         try:
-            measured = _measure(artifact, module, device, _generated(module) if feeds is None else feeds)
+            measured = _measure(artifact, module, device, feeds)
             latency = LatencyEstimate(_executed(measured), latency.per_op_ms)
         except RuntimeFailure as error:
             latency = LatencyEstimate(Estimate.unknown(f"it could not be measured: {error}"), latency.per_op_ms)
@@ -75,13 +73,10 @@ def cost_figures(
     )  # fmt: skip
 
 
-def _generated(module: Module) -> Feeds:
-    return ending_feeds(module, check_feeds(module, None))
-
-
-def _measure(artifact: bytes, module: Module, device: Device, feeds: Feeds) -> LatencyMeasurement:
+def _measure(artifact: bytes, module: Module, device: Device, given: RunFeeds) -> LatencyMeasurement:
+    feeds = given.feeds
     if not feeds:
-        raise RuntimeFailure(ENDLESS)
+        raise RuntimeFailure(given.why_none or "there is nothing to run it on")
     runner = ArtifactRunner(artifact, module, device.target, threads=device.cpu.threads)
     for feed in feeds[:-1]:
         try:

@@ -15,7 +15,6 @@ from edgec.ir.graph import Module
 from edgec.ops.control import loop_trips
 from edgec.runtime.isolated import run_isolated
 
-ENDLESS = "a loop does not end on generated inputs"
 TRIED = 3  # feeds of a model whose loops may not end
 LOOP_SECONDS = 5.0  # what such a model may take for one
 

@@ -32,7 +32,6 @@ from edgec.passes.base import Pass
 from edgec.report.model import Check
 from edgec.target.target import Target
 
-MOST_RUN_BYTES = 1 << 30
 UNCHECKED_SAMPLES = 2  # with --no-check the artifact is still run, to see that it runs
 
 
@@ -117,18 +116,6 @@ def verify_artifact(
     return Verification(
         from_source, compared, runs, None if runs is None else len(feeds), against, source_name, artifact_runtime, notes
     )
-
-
-def too_large_to_run(module: Module) -> str | None:
-    """Why a module is not run here: one op's operands and results pass 1 GiB, as some hundred bytes of a file can ask.
-
-    None where they do not; constants are in memory anyway and do not count.
-    """
-    values = [[v for v in (*op.operands, *op.results) if v and not v.is_constant] for op in module.main.ops]
-    largest = max((sum(v.type.bytes for v in of_op) for of_op in (module.main.inputs, *values)), default=0)
-    if largest <= MOST_RUN_BYTES:
-        return None
-    return f"nothing was run or compared: {largest / (1 << 30):.1f} GiB of inputs and results at once are too much here"
 
 
 def _recorded(run: Run, feeds: Feeds) -> Run:

@@ -82,7 +82,7 @@ def write_range(folder: Path) -> Path:
 
 def test_a_loop_that_does_not_end_on_generated_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting_feeds, "LOOP_SECONDS", 1.5)
-    monkeypatch.setattr("edgec.driver.compile.check_feeds", lambda *_: [STANDING])
+    monkeypatch.setattr("edgec.driver.run_feeds.check_feeds", lambda *_: [STANDING])
     report = compile_model(write_range(tmp_path), options()).report
     assert any("a loop does not end" in note for note in report.checks.notes)
     assert report.latency.ms is None

@@ -18,7 +18,7 @@ from edgec.data.samples import InputSpec, load_samples
 from edgec.driver.compile import compile_model
 from edgec.driver.feeds import generated_feeds
 from edgec.driver.options import CompileOptions
-from edgec.driver.verification import too_large_to_run
+from edgec.driver.run_feeds import too_large_to_run
 from edgec.errors import (
     DataError,
     ExportFailure,
@@ -197,13 +197,22 @@ def test_a_large_input_is_not_made_eight_times(monkeypatch: pytest.MonkeyPatch) 
         assert len(generated_feeds(Module([graph]), count=8)) == count
 
 
-@pytest.mark.parametrize(("mebi_elements", "runs"), [(100, True), (300, False)])
-def test_a_model_of_gigabytes_is_not_run(mebi_elements: int, runs: bool) -> None:
+@pytest.mark.parametrize(
+    ("mebi_elements", "source_bytes", "said"),
+    [
+        (100, None, None),
+        (300, None, "1.2 GiB"),
+        (100, 219, "0.4 GiB of inputs and results at once are too much here for a model of 219 bytes"),
+        (100, 1 << 20, None),
+        (300, 1 << 30, "1.2 GiB"),
+        (40, 219, None),
+    ],
+)
+def test_a_model_of_gigabytes_is_not_run(mebi_elements: int, source_bytes: int | None, said: str | None) -> None:
     graph = Graph("main")
     graph.outputs = [graph.add_input("x", TensorType((1, mebi_elements << 20), DType.FLOAT32))]
-    said = too_large_to_run(Module([graph]))
-    assert (said is None) == runs
-    assert runs or "1.2 GiB" in str(said)
+    why = too_large_to_run(Module([graph]), source_bytes)
+    assert why is None if said is None else said in str(why)
 
 
 def test_numbers_beyond_64_bits_in_an_attribute() -> None:
