@@ -43,6 +43,8 @@ def mutate_message(random: Random, message: Any, donors: Sequence[Any], words: S
     one = random.choice(found)
     fields = list(one.DESCRIPTOR.fields)
     present = [field for field, _ in one.ListFields()]
+    if not fields:  # a message without any, as google.protobuf.Empty
+        return
     field = random.choice(present if present and random.random() < 0.75 else fields)
     texts = [text for m in found for text in _texts(m)]
     if _is_map(field):

@@ -16,6 +16,8 @@ from fuzz.mutate import mutate_bytes, number
 from fuzz.protobuf import mutate_message
 
 COMPILE_SHARE = 0.02
+GROWN_SHARE = 0.1
+WRITTEN_BYTES = 256 << 20  # a constant of gigabytes that repeats one number takes memory once it is written
 NESTING = (2, 3, 8, 20, 45, 90, 300, 3000)
 
 
@@ -242,6 +244,29 @@ def _node_change(random: Random, model: Any) -> None:
         tensor.dims[:] = [number(random) for _ in range(random.randrange(6))]
 
 
+def grow(random: Random, model: Any) -> None:
+    """Make one size large wherever it stands, so that the model stays sound and asks for much."""
+    graph = model.graph
+    typed = [*graph.input, *graph.output, *graph.value_info]
+    dims = [d for info in typed for d in info.type.tensor_type.shape.dim if d.dim_value > 0]
+    listed = [a for node in graph.node for a in node.attribute if a.ints or a.i > 0]
+    sizes = sorted({d.dim_value for d in dims} | {n for a in listed for n in (*a.ints, a.i) if n > 0})
+    if not sizes:
+        return
+    old, new = random.choice(sizes), int(2 ** random.uniform(8, 25))
+    attributes_too = random.random() < 0.7
+    for dim in dims:
+        if dim.dim_value == old:
+            dim.dim_value = new
+    for attribute in listed if attributes_too else ():
+        attribute.ints[:] = [new if n == old else n for n in attribute.ints]
+        attribute.i = new if attribute.i == old else attribute.i
+    for tensor in graph.initializer:
+        if tensor.data_type == tensor.INT64 and attributes_too and len(tensor.raw_data) < 64:
+            numbers = np.frombuffer(tensor.raw_data[: len(tensor.raw_data) // 8 * 8], np.int64)
+            tensor.raw_data = np.where(numbers == old, new, numbers).tobytes()
+
+
 def random_model(random: Random) -> bytes:
     """A model's bytes: mostly a sound protocol buffer with one to six changes, else changed bytes."""
     model, arrays = random.choice(corpus())
@@ -256,8 +281,11 @@ def random_model(random: Random) -> bytes:
     if kind < 0.2:
         return bytes(changed.SerializeToString())
     donor = random.choice(corpus())[0]
-    for _ in range(random.choice((1, 1, 2, 3, 6))):
-        if random.random() < 0.5:
+    grown = random.random() < GROWN_SHARE
+    for _ in range(random.choice((1, 1, 2)) if grown else random.choice((1, 1, 2, 3, 6))):
+        if grown:
+            grow(random, changed)
+        elif random.random() < 0.5:
             _node_change(random, changed)
         else:
             mutate_message(random, changed, [donor], _words())
@@ -289,7 +317,8 @@ class OnnxTarget:
 
         module = load_onnx(path)
         verify(module)
-        read_tflite(serialize(module))
+        if sum(value.type.bytes for graph in module.graphs for value in graph.constants()) < WRITTEN_BYTES:
+            read_tflite(serialize(module))
 
 
 class OnnxCompileTarget(OnnxTarget):

@@ -34,8 +34,10 @@ FOLDED = frozenset(
 )
 
 
-def fold_node(proto: NodeProto, node: Node, model: OnnxModel) -> list[np.ndarray] | None:
+def fold_node(proto: NodeProto, node: Node, model: OnnxModel, *, translated: bool = True) -> list[np.ndarray] | None:
     """The node's outputs (those with a name) where they are known at import, else None.
+
+    A result of more than 64 MiB and four times its operands is left to run time where `translated`.
 
     Raises:
         ImportFailure: the node cannot be evaluated, or its result would be absurdly large.
@@ -52,7 +54,8 @@ def fold_node(proto: NodeProto, node: Node, model: OnnxModel) -> list[np.ndarray
     if node.op_type not in FOLDED:
         return None
     try:
-        check_bound(node)
+        if not check_bound(node) and translated:
+            return None
         fast = FAST.get(node.op_type)
         result = fast(node) if fast is not None else None
         return [result] if result is not None else _evaluate(proto, node, model)

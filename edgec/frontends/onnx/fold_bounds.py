@@ -13,20 +13,25 @@ from edgec.ops.infer import MAX_RANK
 
 Bound = Callable[[Node, list[np.ndarray]], list[int]]
 WIDEST = np.dtype(np.float64)
+SMALL_BYTES, OPERAND_FACTOR = 64 << 20, 4
 
 
-def check_bound(node: Node) -> None:
-    """Refuse a node whose result would be larger than 2 GiB; malformed operands are left to the evaluator.
+def check_bound(node: Node) -> bool:
+    """True where the result is small: 64 MiB, or four times the operands; malformed operands are the evaluator's.
 
     Raises:
-        FoldSizeError: the result would be too large.
+        FoldSizeError: the result would be larger than 2 GiB.
     """
     arrays = [v.array() for v in node.inputs if v is not None]
     try:
         shape = _BOUNDS.get(node.op_type, _broadcast)(node, arrays)
     except (ValueError, IndexError, TypeError, OverflowError):
-        return  # no shape follows: the evaluator fails on it, too
-    checked_bytes(shape, arrays[0].dtype if arrays else WIDEST)
+        return True  # no shape follows: the evaluator fails on it, too
+    found = checked_bytes(shape, arrays[0].dtype if arrays else WIDEST)
+    if node.op_type == "ConstantOfShape":
+        return True  # one number, held once
+    given = sum(a.nbytes for a in arrays if 0 not in a.strides)
+    return found <= max(SMALL_BYTES, OPERAND_FACTOR * given)
 
 
 def _broadcast(node: Node, arrays: list[np.ndarray]) -> list[int]:
@@ -41,7 +46,11 @@ def _integers(array: np.ndarray) -> list[int]:
 
 
 def _expand(node: Node, arrays: list[np.ndarray]) -> list[int]:
-    return list(np.broadcast_shapes(arrays[0].shape, tuple(_integers(arrays[1]))))
+    wanted = _integers(arrays[1])
+    try:
+        return list(np.broadcast_shapes(arrays[0].shape, tuple(wanted)))
+    except ValueError:  # the evaluator would make the whole shape before it fails
+        raise FoldSizeError(f"shape {list(arrays[0].shape)} does not expand to {wanted}") from None
 
 
 def _constant_of_shape(node: Node, arrays: list[np.ndarray]) -> list[int]:

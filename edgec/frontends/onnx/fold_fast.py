@@ -13,6 +13,7 @@ import numpy as np
 
 from edgec.frontends.onnx.node import Node
 from edgec.frontends.onnx.quantized_constants import dequantized
+from edgec.frontends.onnx.translation import turned
 
 MAX_FOLDED_BYTES = 2 << 30
 Fold = Callable[[Node], "np.ndarray | None"]
@@ -22,10 +23,12 @@ class FoldSizeError(Exception):
     """A folded result would not fit into a model file, or its operands do not fit each other."""
 
 
-def checked_bytes(shape: Sequence[int], dtype: np.dtype) -> None:
-    """Refuse an array of more than 2 GiB."""
-    if math.prod(int(d) for d in shape) * dtype.itemsize > MAX_FOLDED_BYTES:
+def checked_bytes(shape: Sequence[int], dtype: np.dtype) -> int:
+    """The bytes of an array; raises FoldSizeError for more than 2 GiB."""
+    found = math.prod(int(d) for d in shape) * dtype.itemsize
+    if found > MAX_FOLDED_BYTES:
         raise FoldSizeError(f"its result of shape {list(shape)} is larger than 2 GiB")
+    return found
 
 
 def _guarded(fold: Fold) -> Fold:
@@ -60,7 +63,7 @@ def _constant_of_shape(node: Node) -> np.ndarray:
     if min(shape, default=0) < 0:
         raise FoldSizeError(f"a constant of shape {shape} is impossible")
     checked_bytes(shape, value.dtype)
-    return np.broadcast_to(value, shape)  # takes no memory
+    return np.broadcast_to(value, shape)  # takes no memory here
 
 
 def _cast(node: Node) -> np.ndarray | None:
@@ -117,8 +120,7 @@ def _reshape(node: Node) -> np.ndarray | None:
 
 
 def _transpose(node: Node) -> np.ndarray | None:
-    permutation = node.attribute("perm")
-    return np.ascontiguousarray(np.transpose(node.input(0).array(), permutation))
+    return turned(node.input(0).array(), node.attribute("perm"))
 
 
 def _arithmetic(function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Fold:

@@ -75,24 +75,36 @@ def _transformed(node: Node, context: Translation, x: Value, axis: int) -> Value
     return context.transpose(result, [front.index(i) for i in range(rank)])
 
 
+def _waves(rows: int, columns: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """float32 [rows, columns] each: cosine and sine of 2 pi i k / length, looked up among `length` angles."""
+    angles = 2 * np.pi * np.arange(length) / length
+    places = np.outer(np.arange(rows, dtype=np.int32), np.arange(columns, dtype=np.int32)) % length
+    return np.cos(angles).astype(np.float32)[places], np.sin(angles).astype(np.float32)[places]
+
+
 def _matrix(length: int, used: int, parts: int, inverse: bool, onesided: bool) -> np.ndarray:
     """[2 * outputs, parts * used]: e^(-2 pi i k n / length), with the other sign and 1 / length for the inverse."""
     count = length // 2 + 1 if onesided else length
-    angle = 2 * np.pi * np.outer(np.arange(count), np.arange(used)) / length * (1 if inverse else -1)
-    cosine, sine = np.cos(angle), np.sin(angle)
-    blocks = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], 1)[..., :parts]
-    scaled: np.ndarray = (blocks / (length if inverse else 1)).reshape(2 * count, used * parts).astype(np.float32)
-    return scaled
+    cosine, sine = _waves(count, used, length)
+    blocks = np.empty((count, 2, used, parts), np.float32)
+    blocks[:, 0, :, 0] = cosine
+    blocks[:, 1, :, 0] = sine if inverse else -sine
+    if parts == 2:
+        blocks[:, 0, :, 1] = -blocks[:, 1, :, 0]
+        blocks[:, 1, :, 1] = cosine
+    if inverse:
+        blocks /= length
+    return blocks.reshape(2 * count, used * parts)
 
 
 def _real_inverse(length: int, used: int, parts: int) -> np.ndarray:
     """[length, parts * used]: the real signal of half a spectrum, whose other half mirrors it."""
     frequencies = np.arange(used)
     alone = (frequencies == 0) | (2 * frequencies == length)  # these have no mirror image
-    angle = 2 * np.pi * np.outer(np.arange(length), frequencies) / length
-    blocks = np.stack([np.cos(angle), -np.sin(angle)], -1) * np.where(alone, 1, 2)[:, None]
-    scaled: np.ndarray = (blocks[..., :parts] / length).reshape(length, used * parts).astype(np.float32)
-    return scaled
+    scale = (np.where(alone, 1, 2) / length).astype(np.float32)
+    cosine, sine = _waves(length, used, length)
+    blocks = np.stack([cosine * scale, -sine * scale][:parts], -1)
+    return blocks.reshape(length, used * parts)
 
 
 def stft(node: Node, context: Translation) -> Value:

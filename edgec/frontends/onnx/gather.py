@@ -6,6 +6,8 @@ read, indices of run time by four ops on the index tensor.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from edgec.frontends.onnx.movement import sliced
@@ -20,6 +22,7 @@ from edgec.ops.infer import normalize_axis
 _SCATTER = (*WIDE, DType.INT8, DType.UINT8, DType.BOOL)
 _NEVER_NEGATIVE = ("arg_max", "arg_min", "topk_v2", "where")
 _TOP_K = (*WIDE, DType.INT8, DType.UINT8)
+MAX_COORDINATES = 1 << 24
 
 
 def _indices(context: Translation, indices: Value, size: int) -> Value:
@@ -89,10 +92,17 @@ def gather_nd(node: Node, context: Translation) -> Value:
     depth = indices.shape[-1]
     indices = _coordinates(context, indices, x.shape[batch : batch + depth])
     if batch:
-        places = np.indices(indices.shape[:-1])[:batch]
+        places = _places(indices.shape[:-1])[:batch]
         leading = context.constant(np.moveaxis(places, 0, -1), indices.dtype)
         indices = context.emit("concatenation", [leading, indices], axis=indices.type.rank - 1)
     return context.emit("gather_nd", [x, indices])
+
+
+def _places(shape: tuple[int, ...]) -> np.ndarray:
+    """int64 [rank, *shape]: the coordinates of every place; refuses more than 2^24 numbers."""
+    if math.prod(shape) * len(shape) > MAX_COORDINATES:
+        raise Refusal(f"it needs the coordinates of all places in {list(shape)}, more than {MAX_COORDINATES} numbers")
+    return np.indices(shape)
 
 
 def _coordinates(context: Translation, indices: Value, sizes: tuple[int, ...]) -> Value:
@@ -116,7 +126,7 @@ def scatter_elements(node: Node, context: Translation) -> Value:
     """ScatterElements, as ScatterND of single elements."""
     x, given, updates = node.input(0), node.input(1), node.input(2)
     axis = normalize_axis(node.int("axis", 0), x.type.rank)
-    places = np.indices(given.shape)
+    places = _places(given.shape)
     if given.data is not None:
         places[axis] = given.data
         rows = context.constant(np.moveaxis(places, 0, -1).reshape(-1, x.type.rank))

@@ -177,9 +177,12 @@ class _GraphTranslator:
         self.context.builder.source = f"{self.model.name}: {node.name}"
         try:
             foldable = proto.domain in ONNX_DOMAINS and not self._takes_sequence(node)
-            folded = fold_node(proto, node, self.model) if foldable else None
+            folded = fold_node(proto, node, self.model, translated=missing is None) if foldable else None
             if folded is not None:
+                allowance = self.context.allowance
                 names = [name for name in node.outputs if name]
+                for array in folded:
+                    (allowance.add if node.op_type == "Constant" else allowance.take)(array)
                 self._bind(names, [self._constant(name, array) for name, array in zip(names, folded)])
                 return None
             if missing is not None:
@@ -238,14 +241,14 @@ class _GraphTranslator:
             raise Refusal(f"its subgraphs unroll to more than {MAX_INLINED} nodes")
         self.values.update(bound)
         for tensor in graph.initializer:
-            self.values[tensor.name] = self._constant(tensor.name, tensor_data(tensor, self.model.name))
+            self.values[tensor.name] = self._stored(tensor.name, tensor_data(tensor, self.model.name))
         self.declared.update(declared_shapes(graph))
         for proto in graph.node:
             self._node(proto)
         for output in graph.output:
             stored = None if output.name in self.values else self.model.initializer(output.name)
             if stored is not None:
-                self.values[output.name] = self._constant(output.name, stored)
+                self.values[output.name] = self._stored(output.name, stored)
         missing = [output.name for output in graph.output if output.name not in self.values]
         if not self.unknown.isdisjoint(missing):
             raise _InnerRefusal
@@ -262,8 +265,12 @@ class _GraphTranslator:
                 raise ImportFailure(
                     f"Reading '{self.model.name}': node '{_node_name(proto)}' uses '{name}', which nothing defines."
                 )
-            self.values[name] = self._constant(name, array)
+            self.values[name] = self._stored(name, array)
         return self.values[name]
+
+    def _stored(self, name: str, array: np.ndarray) -> Value:
+        self.context.allowance.add(array)
+        return self._constant(name, array)
 
     def _constant(self, name: str, array: np.ndarray) -> Value:
         try:

@@ -1,4 +1,4 @@
-"""Where ONNX and TFLite take the samples of a resized axis: positions for nearest, matrices for the other modes.
+"""Where ONNX and TFLite take the samples of a resized axis: positions for nearest, weights for the other modes.
 
 Positions are computed in float32 where rounding decides (nearest), as onnxruntime and LiteRT do.
 """
@@ -13,6 +13,7 @@ import numpy as np
 from edgec.frontends.onnx.node import Refusal
 
 Array = np.ndarray
+MAX_TAPS = 1 << 23  # of all positions together
 
 
 @dataclass(frozen=True)
@@ -90,37 +91,64 @@ def _clipped(positions: Array, axis: Axis) -> Array:
     return inside
 
 
-def onnx_matrix(axis: Axis, sampling: Sampling) -> Array:
-    """The weights [wanted, size] of modes `linear` and `cubic`."""
+@dataclass(frozen=True)
+class Weights:
+    """The weights [wanted, size] of a resized axis, of which each row holds few.
+
+    `positions` and `values` are [wanted, taps]; taps of one row at the same position add up.
+    """
+
+    positions: Array
+    values: Array
+    size: int
+
+    def largest_difference(self, other: Weights) -> float:
+        """The largest difference of any weight to that of `other`, which has the same sizes."""
+        rows = np.arange(len(self.positions))[:, None] * self.size
+        places = np.concatenate([(rows + w.positions).ravel() for w in (self, other)])
+        values = np.concatenate([self.values.ravel(), -other.values.ravel()])
+        order = np.argsort(places, kind="stable")
+        begins = np.flatnonzero(np.diff(places[order], prepend=-1))
+        return float(np.abs(np.add.reduceat(values[order], begins)).max())
+
+    def dense(self) -> Array:
+        """float32 [wanted, size]."""
+        matrix = np.zeros((len(self.positions), self.size), np.float32)
+        np.add.at(matrix, (np.arange(len(self.positions))[:, None], self.positions), self.values)
+        return matrix
+
+
+def onnx_weights(axis: Axis, sampling: Sampling) -> Weights:
+    """The weights of modes `linear` and `cubic`."""
     x = onnx_coordinates(axis, sampling.coordinates)
     if axis.is_kept:
-        return np.eye(axis.size)
+        return Weights(np.arange(axis.size)[:, None], np.ones((axis.size, 1)), axis.size)
     if sampling.antialias:
-        return _antialiased_matrix(axis, x, sampling)
-    return _cubic_matrix(axis, x, sampling) if sampling.mode == "cubic" else _linear_matrix(axis, x)
+        return _antialiased(axis, x, sampling)
+    return _cubic_weights(axis, x, sampling) if sampling.mode == "cubic" else _linear_weights(axis, x)
 
 
-def _linear_matrix(axis: Axis, x: Array) -> Array:
+def _linear_weights(axis: Axis, x: Array) -> Weights:
     x = np.clip(x, 0, axis.size - 1)
     low = np.floor(x).astype(np.int64)
-    matrix = np.zeros((axis.wanted, axis.size))
-    rows = np.arange(axis.wanted)
-    np.add.at(matrix, (rows, low), 1 - (x - low))
-    np.add.at(matrix, (rows, np.minimum(low + 1, axis.size - 1)), x - low)
-    return matrix
+    share = x - low
+    return Weights(np.stack([low, np.minimum(low + 1, axis.size - 1)], 1), np.stack([1 - share, share], 1), axis.size)
 
 
-def _cubic_matrix(axis: Axis, x: Array, sampling: Sampling) -> Array:
+def _cubic_weights(axis: Axis, x: Array, sampling: Sampling) -> Weights:
     """Cubic convolution over four neighbours; outside ones are the edge's, or left out."""
-    low = np.floor(x).astype(np.int64)
-    matrix, rows = np.zeros((axis.wanted, axis.size)), np.arange(axis.wanted)
-    for offset in (-1, 0, 1, 2):
-        neighbour = low + offset
-        weight = _cubic(np.abs(x - neighbour), sampling.cubic_a)
-        if sampling.exclude_outside:
-            weight = np.where((neighbour >= 0) & (neighbour < axis.size), weight, 0)
-        np.add.at(matrix, (rows, np.clip(neighbour, 0, axis.size - 1)), weight)
-    return matrix / matrix.sum(axis=1, keepdims=True) if sampling.exclude_outside else matrix
+    neighbours = np.floor(x).astype(np.int64)[:, None] + np.arange(-1, 3)
+    values = _cubic(np.abs(x[:, None] - neighbours), sampling.cubic_a)
+    return _kept_inside(axis, neighbours, values, sampling, to_one=sampling.exclude_outside)
+
+
+def _kept_inside(axis: Axis, neighbours: Array, values: Array, sampling: Sampling, *, to_one: bool) -> Weights:
+    """What lies outside counts as the edge, or not at all; where `to_one`, each row is made to sum to 1."""
+    if sampling.exclude_outside:
+        values = np.where((neighbours >= 0) & (neighbours < axis.size), values, 0)
+    if to_one:
+        values = values / values.sum(axis=1, keepdims=True)
+    return Weights(_clipped(neighbours, axis), values, axis.size)
 
 
 def _cubic(distance: Array, a: float) -> Array:
@@ -130,23 +158,17 @@ def _cubic(distance: Array, a: float) -> Array:
     return np.where(distance <= 1, inner, np.where(distance < 2, outer, 0))
 
 
-def _antialiased_matrix(axis: Axis, x: Array, sampling: Sampling) -> Array:
+def _antialiased(axis: Axis, x: Array, sampling: Sampling) -> Weights:
     """The kernel is stretched by the factor by which the axis shrinks, and its weights are made to sum to 1."""
     stretch = max(1 / axis.scale, 1.0)
     support = (2 if sampling.mode == "cubic" else 1) * stretch
     reach = int(np.ceil(support)) + 1
-    center = np.floor(x).astype(np.int64)
-    matrix, rows = np.zeros((axis.wanted, axis.size)), np.arange(axis.wanted)
-    for offset in range(-reach, reach + 1):
-        neighbour = center + offset
-        distance = np.abs(x - neighbour) / stretch
-        linear = np.maximum(1 - distance, 0)
-        weight = _cubic(distance, sampling.cubic_a) if sampling.mode == "cubic" else linear
-        if sampling.exclude_outside:
-            weight = np.where((neighbour >= 0) & (neighbour < axis.size), weight, 0)
-        np.add.at(matrix, (rows, np.clip(neighbour, 0, axis.size - 1)), weight)
-    found: Array = matrix / matrix.sum(axis=1, keepdims=True)
-    return found
+    if axis.wanted * (2 * reach + 1) > MAX_TAPS:
+        raise Refusal(f"antialiasing from {axis.size} to {axis.wanted} positions needs too many weights")
+    neighbours = np.floor(x).astype(np.int64)[:, None] + np.arange(-reach, reach + 1)
+    distance = np.abs(x[:, None] - neighbours) / stretch
+    values = _cubic(distance, sampling.cubic_a) if sampling.mode == "cubic" else np.maximum(1 - distance, 0)
+    return _kept_inside(axis, neighbours, values, sampling, to_one=True)
 
 
 def tflite_positions(axis: Axis, align_corners: bool, half_pixel: bool) -> Array:
@@ -158,9 +180,9 @@ def tflite_positions(axis: Axis, align_corners: bool, half_pixel: bool) -> Array
     return _clipped(nearest, axis)
 
 
-def tflite_matrix(axis: Axis, align_corners: bool, half_pixel: bool) -> Array:
-    """The weights [wanted, size] of `resize_bilinear`."""
+def tflite_weights(axis: Axis, align_corners: bool, half_pixel: bool) -> Weights:
+    """The weights of `resize_bilinear`."""
     aligned = align_corners and axis.wanted > 1
     step = (axis.size - 1) / (axis.wanted - 1) if aligned else axis.size / axis.wanted
     x = np.arange(axis.wanted, dtype=np.float64)
-    return _linear_matrix(axis, (x + 0.5) * step - 0.5 if half_pixel else x * step)
+    return _linear_weights(axis, (x + 0.5) * step - 0.5 if half_pixel else x * step)

@@ -9,10 +9,10 @@ import numpy as np
 from edgec.frontends.onnx.interpolation import (
     Axis,
     Sampling,
-    onnx_matrix,
     onnx_positions,
-    tflite_matrix,
+    onnx_weights,
     tflite_positions,
+    tflite_weights,
 )
 from edgec.frontends.onnx.node import Node, Refusal
 from edgec.frontends.onnx.resize_at_run_time import CROP, MovedAxis, resized_at_run_time
@@ -27,7 +27,7 @@ _NEAREST = (DType.FLOAT32, DType.INT8, DType.UINT8, DType.INT16)
 _GRIDS = ((False, True), (False, False), (True, False))  # (align_corners, half_pixel_centers) of TFLite's ops
 MAX_RESULT_BYTES = 2 << 30
 MAX_AXIS = 1 << 20  # positions along a resized axis
-MAX_WEIGHTS = 1 << 26  # of a resized axis, sizes before times after: 512 MiB while they are computed
+MAX_WEIGHTS = 1 << 25  # of a resized axis that TFLite has no op for, sizes before times after: 128 MiB
 _SAME_WEIGHT = 1e-5  # weights that differ by less are the same: scales such as 1.3333 are rounded to float32
 
 
@@ -176,8 +176,6 @@ def _check_sizes(x: Value, axes: list[Axis], sampling: Sampling) -> None:
     for axis in axes:
         if axis.wanted > MAX_AXIS and not axis.is_kept:
             raise Refusal(f"an axis of {axis.wanted} is longer than the {MAX_AXIS} that edgec resizes to")
-        if sampling.mode != "nearest" and axis.wanted * axis.size > MAX_WEIGHTS and not axis.is_kept:
-            raise Refusal(f"mode '{sampling.mode}' from {axis.size} to {axis.wanted} positions needs too many weights")
 
 
 def _nearest(context: Translation, x: Value, axes: list[Axis], sampling: Sampling) -> Value:
@@ -196,20 +194,21 @@ def _nearest(context: Translation, x: Value, axes: list[Axis], sampling: Samplin
 
 def _interpolated(context: Translation, x: Value, axes: list[Axis], sampling: Sampling) -> Value:
     moved = [i for i, axis in enumerate(axes) if not axis.is_kept]
-    matrices = {i: onnx_matrix(axes[i], sampling) for i in moved}
+    weights = {i: onnx_weights(axes[i], sampling) for i in moved}
     for align_corners, half_pixel in _GRIDS:
-        grid = {i: tflite_matrix(axes[i], align_corners, half_pixel) for i in moved}
-        if all(np.abs(matrices[i] - grid[i]).max() < _SAME_WEIGHT for i in moved):
+        grid = {i: tflite_weights(axes[i], align_corners, half_pixel) for i in moved}
+        if all(weights[i].largest_difference(grid[i]) < _SAME_WEIGHT for i in moved):
             found = _as_image(context, x, axes, moved, "resize_bilinear", align_corners, half_pixel)
             if found is not None:
                 return found
     for i in moved:
         swap = list(range(x.type.rank))
         swap[i], swap[-1] = swap[-1], swap[i]
-        weights = context.constant(matrices[i])
-        product = context.emit(
-            "fully_connected", [context.transpose(x, swap), weights, None], keep_num_dims=True
-        )  # fmt: skip
+        if axes[i].wanted * axes[i].size > MAX_WEIGHTS:
+            sizes = f"from {axes[i].size} to {axes[i].wanted} positions"
+            raise Refusal(f"mode '{sampling.mode}' {sizes} needs too many weights")
+        matrix = context.constant(weights[i].dense())
+        product = context.emit("fully_connected", [context.transpose(x, swap), matrix, None], keep_num_dims=True)
         x = context.transpose(product, swap)
     return x
 

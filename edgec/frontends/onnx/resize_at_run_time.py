@@ -17,6 +17,7 @@ from edgec.ir.dtype import DType
 from edgec.ir.graph import Value
 
 CROP = "tf_crop_and_resize"
+MAX_WEIGHTS = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,8 @@ def _matrix(context: Translation, axis: MovedAxis, places: Value, sampling: Samp
         weights = context.div(weights, context.emit("sum", [weights, context.ints([1])], keep_dims=True))
     if not beyond:
         return weights
+    if axis.size * len(columns) > MAX_WEIGHTS:
+        raise Refusal(f"an axis of {axis.size} positions is too long for weights that are computed at run time")
     fold = np.zeros((axis.size, len(columns)), np.float32)
     fold[np.clip(columns, 0, axis.size - 1).astype(int), np.arange(len(columns))] = 1
     return context.emit("fully_connected", [weights, context.constant(fold), None])

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from edgec.frontends.onnx.allowance import Allowance
 from edgec.frontends.onnx.gelu import recognize_gelu
 from edgec.frontends.onnx.node import Node, Refusal
 from edgec.ir.builder import Builder
@@ -34,11 +35,21 @@ def channels_first(rank: int) -> list[int]:
     return [0, rank - 1, *range(1, rank - 1)]
 
 
+def turned(data: np.ndarray, permutation: Sequence[int] | None) -> np.ndarray:
+    """`data` with its axes permuted, in order in memory; one number that fills all of it stays a single one."""
+    found = np.transpose(data, permutation)
+    return found if data.size > 1 and not any(data.strides) else np.ascontiguousarray(found)
+
+
 class Translation:
     """The graph under construction; emits ops with the node's name and source."""
 
-    def __init__(self, builder: Builder, graphs: list[Graph] | None = None, *, unroll: bool = False) -> None:
+    def __init__(
+        self, builder: Builder, graphs: list[Graph] | None = None, *, unroll: bool = False,
+        allowance: Allowance | None = None,
+    ) -> None:  # fmt: skip
         self.builder = builder
+        self.allowance = allowance or Allowance()
         self.graph = builder.graph
         self.graphs = [self.graph] if graphs is None else graphs  # the module's, for control flow
         self.unrolls = unroll  # recurrent layers and loops, see `load_onnx`
@@ -51,7 +62,7 @@ class Translation:
     def apart(self, name: str) -> Translation:
         """A translation into a new graph, which control flow will call."""
         builder = Builder(Graph(name), self.builder.op_defs, source=self.builder.source)
-        inner = Translation(builder, self.graphs, unroll=self.unrolls)
+        inner = Translation(builder, self.graphs, unroll=self.unrolls, allowance=self.allowance)
         inner.converted = self.converted
         return inner
 
@@ -82,6 +93,7 @@ class Translation:
     def constant(self, data: Any, dtype: DType | None = None, name: str = "") -> Value:
         """A constant; float64 data becomes float32 unless `dtype` says otherwise."""
         array = np.asarray(data)
+        self.allowance.take(array)
         wanted = dtype.numpy if dtype is not None else np.float32 if array.dtype == np.float64 else array.dtype
         return self.graph.constant(array.astype(wanted, copy=False), name, dtype=dtype)  # weights are not copied
 
@@ -100,7 +112,7 @@ class Translation:
         if list(permutation) == list(range(x.type.rank)):
             return x
         if x.data is not None:
-            return self.constant(np.ascontiguousarray(np.transpose(x.data, permutation)), x.dtype, x.name)
+            return self.constant(turned(x.data, permutation), x.dtype, x.name)
         return self.emit("transpose", [x, self.ints(list(permutation))])
 
     def to_channels_last(self, x: Value) -> Value:

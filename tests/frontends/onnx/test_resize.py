@@ -155,7 +155,7 @@ def test_refusals(compare: Any) -> None:
     long = compare.refusal("Resize", [x, None, None, np.array([1, 1, 4, 2**22])], constants=[3], opset=13)
     assert long == "an axis of 4194304 is longer than the 1048576 that edgec resizes to"
     row, weights = real(1, 1, 1, 4096), np.array([1, 1, 1, 2**15])
-    weighty = compare.refusal("Resize", [row, None, None, weights], constants=[3], opset=13, mode="linear")
-    assert weighty == "mode 'linear' from 4096 to 32768 positions needs too many weights"
+    weighty = compare.refusal("Resize", [row, None, None, weights], constants=[3], opset=13, mode="cubic")
+    assert weighty == "mode 'cubic' from 4096 to 32768 positions needs too many weights"
     reason = "its shape follows from numbers that are only known at run time, and the model states none"
     assert compare.refusal("Resize", [x, None, scales], opset=13) == reason
