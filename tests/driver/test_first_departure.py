@@ -157,8 +157,8 @@ def test_a_wrongly_folded_constant_is_named(tmp_path: Path, monkeypatch: pytest.
     where = "edgec.frontends.onnx.importer.fold_node"
     sound = __import__("edgec.frontends.onnx.importer", fromlist=["fold_node"]).fold_node
 
-    def fold(proto: Any, *rest: Any) -> Any:
-        folded = sound(proto, *rest)
+    def fold(proto: Any, *rest: Any, **options: Any) -> Any:
+        folded = sound(proto, *rest, **options)
         return [array + 1 for array in folded] if proto.name == "fold_me" and folded is not None else folded
 
     monkeypatch.setattr(where, fold)

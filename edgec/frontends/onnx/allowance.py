@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,6 +11,14 @@ from edgec.frontends.onnx.node import Refusal
 
 FIRST_BYTES = 512 << 20
 BYTES_PER_STORED_BYTE = 16  # weights are turned, unpacked from int4 and taken apart
+
+MAX_ELEMENTS = 1 << 26
+
+
+def check_elements(shape: Sequence[int]) -> None:
+    """Refuse a constant of more than 2^26 elements before it is made."""
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise Refusal(f"it needs a constant of shape {list(shape)}, more than {MAX_ELEMENTS} elements")
 
 
 class Allowance:

@@ -199,10 +199,7 @@ def _padded(context: Translation, given: Value, total: int) -> Value:
     if missing <= 0:
         return given
     nothing: Sequence[int] = [*given.shape[:-1], missing]
-    if given.dtype is DType.BOOL:
-        rest = context.constant(np.zeros(nothing, np.bool_))
-    else:
-        rest = context.constant(np.full(nothing, -math.inf, given.dtype.numpy), given.dtype)
+    rest = context.filled(nothing, False if given.dtype is DType.BOOL else -math.inf, given.dtype)
     return context.emit("concatenation", [given, rest], axis=given.type.rank - 1)
 
 

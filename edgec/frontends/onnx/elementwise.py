@@ -240,7 +240,7 @@ def is_infinite(node: Node, context: Translation) -> Value:
     x = context.cast(node.input(0), computed_in(node.input(0).dtype, FLOAT))
     negative, positive = node.int("detect_negative", 1), node.int("detect_positive", 1)
     if not negative and not positive:
-        return context.constant(np.zeros(x.shape, np.bool_))
+        return context.filled(x.shape, False, DType.BOOL)
     if negative and positive:
         x = context.emit("abs", [x])
     return context.emit("equal", [x, context.like(x, math.inf if positive else -math.inf)])

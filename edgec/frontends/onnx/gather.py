@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from edgec.frontends.onnx.allowance import check_elements
 from edgec.frontends.onnx.movement import sliced
 from edgec.frontends.onnx.node import Node, Refusal
 from edgec.frontends.onnx.shape import required_ints
@@ -186,6 +187,7 @@ def _replaced(context: Translation, x: Value, indices: Value, updates: Value, sh
     rows = indices.data.reshape(-1, indices.shape[-1])
     if len(np.unique(rows, axis=0)) != len(rows):
         raise Refusal("indices name one place twice")
+    check_elements(x.shape)
     mask = np.zeros(x.shape, np.bool_)
     mask[tuple(rows.T)] = True
     return context.constant(mask)

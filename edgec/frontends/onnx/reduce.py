@@ -85,11 +85,11 @@ def _of_nothing(node: Node, context: Translation, x: Value, largest: bool) -> Va
         limits = np.iinfo(x.dtype.numpy)
         number = limits.min if largest else limits.max
     if not node.is_constant(1):
-        return context.constant(np.full(node.declared_shape(), number, x.dtype.numpy))
+        return context.filled(node.declared_shape(), number, x.dtype)
     reduction = Reduction(node, context, x)
     shape = [1 if i in reduction.axes else size for i, size in enumerate(x.shape)]
     kept = [size for i, size in enumerate(shape) if reduction.keep_dims or i not in reduction.axes]
-    return context.constant(np.full(kept, number, x.dtype.numpy))
+    return context.filled(kept, number, x.dtype)
 
 
 def _l1(reduction: Reduction, x: Value) -> Value:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from edgec.frontends.onnx.allowance import check_elements
 from edgec.frontends.onnx.element_types import CONVERTED, NO_BFLOAT16, computed_type
 from edgec.frontends.onnx.node import Node, Refusal
 from edgec.frontends.onnx.runtime_operands import small_ints
@@ -128,7 +129,7 @@ def dropout(node: Node, context: Translation) -> Result:
     if len(node.outputs) < 2 or not node.outputs[1]:
         return x
     mask_dtype = DType.BOOL if node.opset >= 10 else x.dtype
-    return [x, context.constant(np.ones(x.shape, mask_dtype.numpy), mask_dtype)]
+    return [x, context.filled(x.shape, 1, mask_dtype)]
 
 
 def onnx_dtype(number: int) -> DType:
@@ -221,6 +222,7 @@ def trilu(node: Node, context: Translation) -> Value:
 
 def _triangle(node: Node, context: Translation, x: Value) -> Value:
     """Where Trilu keeps `x`: a constant, or a comparison where the diagonal is only known at run time."""
+    check_elements(x.shape[-2:])
     upper = node.int("upper", 1)
     if node.is_constant(1):
         offset = max(-x.shape[-2], min((node.ints(1) or [0])[0], x.shape[-1]))  # beyond it all or nothing is kept
@@ -256,8 +258,9 @@ def eye_like(node: Node, context: Translation) -> Value:
     """EyeLike is a constant: it asks the input for its shape only."""
     x = node.input(0)
     dtype = computed_type(onnx_dtype(node.int("dtype", 0))) if node.has("dtype") else x.dtype
+    check_elements(x.shape)
     rows, columns = x.shape
-    return context.constant(np.eye(rows, columns, node.int("k", 0)), dtype)
+    return context.constant(np.eye(rows, columns, node.int("k", 0), dtype.numpy), dtype)
 
 
 TRANSLATIONS: dict[str, Translate] = {

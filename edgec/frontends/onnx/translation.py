@@ -97,6 +97,10 @@ class Translation:
         wanted = dtype.numpy if dtype is not None else np.float32 if array.dtype == np.float64 else array.dtype
         return self.graph.constant(array.astype(wanted, copy=False), name, dtype=dtype)  # weights are not copied
 
+    def filled(self, shape: Sequence[int], number: ArrayLike, dtype: DType) -> Value:
+        """A constant that holds one number everywhere, which takes its memory once."""
+        return self.graph.constant(np.broadcast_to(np.asarray(number, dtype.numpy), tuple(shape)), dtype=dtype)
+
     def ints(self, values: ArrayLike) -> Value:
         """An int32 constant: a shape, axes, a permutation, paddings."""
         return self.builder.ints(values)
