@@ -28,6 +28,7 @@ from edgec.driver.scheme_choice import STATIC, candidate_schemes
 from edgec.driver.shape_request import Requests, parse_requests, planned_sizes
 from edgec.driver.snapshot import Snapshot
 from edgec.driver.source import ReadOptions, SourceModel, load_source
+from edgec.driver.source_runs import SourceRuns
 from edgec.driver.unrunnable import check_runnable
 from edgec.driver.verification import Verification, verify_artifact
 from edgec.errors import LoweringError, PassError, ProfileError, RuntimeFailure, TranslationFault
@@ -157,12 +158,18 @@ class _Compilation:
         if (self.source.format == "tflite" or may_crash(float_module)) and not quantized_source:
             try_out(serialize(float_module), litert_target(device.target))
         self.run_feeds = run_feeds(float_module, samples, self.source.bytes)
+        source_runs = SourceRuns(self.source, float_module)
+        if options.check and not quantized_source and self.source.is_large:
+            options.progress("running the source", None)
+            source_runs.make_ahead(self.run_feeds.feeds)
         maker = CandidateMaker(
             options, device, self.source, pipeline, self.context, opening, float_module, records, self.run_feeds,
             samples, self._after_each,
         )  # fmt: skip
         candidate, pruned = maker.best(module, schemes)
-        verification = self._verification(candidate, float_module, samples, original, quantized_source, pruned)
+        verification = self._verification(
+            candidate, source_runs, float_module, samples, original, quantized_source, pruned
+        )
         if options.cross_check is not None and self.run_feeds.feeds:
             options.progress("cross-checking", None)
             found, notes, versions = cross_check(
@@ -180,11 +187,12 @@ class _Compilation:
         return self._result(candidate, pruned, verification, before, samples, float_module)
 
     def _verification(
-        self, candidate: Candidate, float_module: Module, samples: SampleSet | None, original: Original | None,
-        quantized_source: bool, pruned: Pruned | None,
+        self, candidate: Candidate, source_runs: SourceRuns, float_module: Module, samples: SampleSet | None,
+        original: Original | None, quantized_source: bool, pruned: Pruned | None,
     ) -> Verification:  # fmt: skip
         verify = partial(
-            verify_artifact, self.source, float_module, candidate.module, candidate.artifact, self.device.target,
+            verify_artifact, self.source, source_runs, float_module, candidate.module, candidate.artifact,
+            self.device.target,
             passes=self.pipeline.before, later_passes=self.pipeline.after,
             other_feeds=partial(generated_feeds, float_module, positive=True) if samples is None else None,
             quantized_source=quantized_source, original=original,
