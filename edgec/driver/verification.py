@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from edgec.backends.tflite import serialize
 from edgec.diagnostics import Note, Severity
 from edgec.driver.checks import compare_runs, count_identical, worst_output
@@ -71,7 +73,7 @@ def verify_artifact(
     the few steps that `stored_steps` explains, which are a warning.
 
     Raises:
-        TranslationFault: the float module departs from the source model by more than rounding explains,
+        TranslationFault: the float module does not run, departs from the source model by more than rounding explains,
             or the artifact from its quantized source.
     """
     notes: list[str] = []
@@ -132,7 +134,10 @@ class _SourceComparison:
     def run(
         self, feeds: Feeds, other_feeds: Callable[[], Feeds] | None, passes: Sequence[Pass], notes: list[str]
     ) -> Check | None:
-        """The figures, on `other_feeds` where the first lead to NaN or infinity; None with a note for no comparison."""
+        """The figures, on `other_feeds` where the first lead to NaN or infinity.
+
+        None with a note where the source does not run; raises TranslationFault where the float module does not.
+        """
         try:
             found, self.feeds = self._compared(feeds), feeds
             if found.passed and not found.finite and other_feeds is not None:
@@ -157,11 +162,35 @@ class _SourceComparison:
         module = self.float_module
         reference = self.source_runs.on(feeds)
         written = serialize(module, like=self.artifact)
-        ours = ArtifactRunner(written, module, litert_target(self.target), xnnpack=False)
+        ours = _OwnRuns(self.source.path.name, written, module, self.target)
         return compare_runs(
             reference.run, lambda feed: outputs_in_source_layout(ours.run(feed), module),
             feeds, [v.name for v in module.main.outputs], name=reference.name, tolerance=reference.tolerance,
         )  # fmt: skip
+
+
+class _OwnRuns:
+    """The float module in LiteRT's own kernels; where it does not run, that is no failure of the source's."""
+
+    def __init__(self, name: str, artifact: bytes, module: Module, target: Target) -> None:
+        self._name = name
+        try:
+            self._runner = ArtifactRunner(artifact, module, litert_target(target), xnnpack=False)
+        except RuntimeFailure as error:
+            raise self._fault(error) from error
+
+    def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Real-valued outputs in order; raises TranslationFault where LiteRT fails."""
+        try:
+            return self._runner.run(feed)
+        except RuntimeFailure as error:
+            raise self._fault(error) from error
+
+    def _fault(self, error: RuntimeFailure) -> TranslationFault:
+        return TranslationFault(
+            f"Checking the translation of '{self._name}': the float module that was made of it does not run in LiteRT, "
+            f"please report it: {error}"
+        )
 
 
 def _departure(source: SourceModel, check: Check, diagnosis: Diagnosis) -> str:
