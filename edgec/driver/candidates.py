@@ -140,7 +140,7 @@ class CandidateMaker:
         trace = self.trace.branch()
         artifact, after = self._lower(module, trace)
         if self.source.format == "tflite" or may_crash(module):
-            try_out(artifact, target)  # a file from anywhere may crash the runtimes
+            try_out(artifact, module, target)  # a file from anywhere may crash the runtimes
         options.progress("pricing", None)
         costs = cost_figures(module, artifact, self.device, options.kernel_library, feeds=self.feeds)
         accuracy = None

@@ -154,7 +154,7 @@ class _Compilation:
         float_module = clone_module(module)
         samples = self._samples(options.calibration, module)
         if (self.source.format == "tflite" or may_crash(float_module)) and not quantized_source:
-            try_out(serialize(float_module), litert_target(device.target))
+            try_out(serialize(float_module), float_module, litert_target(device.target))
         self.run_feeds = run_feeds(float_module, samples, self.source.bytes)
         source_runs = SourceRuns(self.source, float_module)
         if options.check and not quantized_source and self.source.is_large:
@@ -239,12 +239,12 @@ class _Compilation:
         if source.format == "tflite":
             check_runnable(module, self.device.target, source.path.name)
             artifact = serialize(module) if source.shapes else source.path.read_bytes()
+            if self.device.latency_basis == "executed":
+                try_out(artifact, module, self.device.target)
             self.trace.run(module, [FixBatch()])  # only for the figures: the artifact is the file itself
         else:
             records = self.trace.run(module, self.pipeline.before)
             artifact = serialize(module)
-        if source.format == "tflite" and self.device.latency_basis == "executed":
-            try_out(artifact, self.device.target)
         self.options.progress("pricing", None)
         scheme = AS_STORED if is_quantized(module) else "fp32"
         refusals = check_legality(module, self.device.target, None if scheme == AS_STORED else scheme)

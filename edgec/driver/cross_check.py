@@ -51,7 +51,7 @@ def cross_check(
         other = opinion.module
         data = serialize(other)
         litert = litert_target(target)
-        try_out(data, litert)
+        try_out(data, other, litert)
         theirs = ArtifactRunner(data, other, litert, xnnpack=False)
         ours = ArtifactRunner(serialize(float_module), float_module, litert, xnnpack=False)
     except (ImportFailure, RuntimeFailure) as error:
