@@ -27,6 +27,7 @@ from edgec.driver.run_feeds import RunFeeds
 from edgec.driver.scheme_choice import STATIC
 from edgec.driver.source import SourceModel
 from edgec.driver.trace import Trace
+from edgec.driver.zero_samples import WatchedSamples
 from edgec.errors import QuantizationError
 from edgec.ir.clone import clone_module
 from edgec.ir.graph import Module
@@ -110,7 +111,7 @@ class CandidateMaker:
         artifact, _ = self._lower(quantized, self.trace.branch())
         figures = cost_figures(quantized, artifact, self.device, self.options.kernel_library, feeds=self.feeds)
         unknown = Estimate.unknown("not measured while searching")
-        lines = budget_lines(self.options.budget, figures.against_budget(unknown), self.device)
+        lines = budget_lines(self.options.limits, figures.against_budget(unknown), self.device)
         return verdict_of([line for line in lines if line.name != "accuracy-drop"]) == "fits"
 
     def _lower(self, module: Module, trace: Trace) -> tuple[bytes, list[PassRecord]]:
@@ -130,12 +131,14 @@ class CandidateMaker:
         calibration = None
         if scheme not in (AS_STORED, "fp32"):
             options.progress(f"quantizing to {scheme}", None)
+            watched = WatchedSamples(samples) if samples is not None else None
             result = quantize_module(
-                module, scheme, target, samples.iter_feeds if samples is not None else None,
+                module, scheme, target, watched.iter_feeds if watched is not None else None,
                 quant_options(options), progress=self._calibrating(),
             )  # fmt: skip
             module = result.module
             notes = [Note(Severity.INFO, "quantize", text) for text in result.notes]
+            notes += watched.warnings() if watched is not None else []
             calibration = result.plan.method if result.plan is not None and scheme in STATIC else None
         trace = self.trace.branch()
         artifact, after = self._lower(module, trace)
@@ -165,7 +168,7 @@ def lines_of(candidate: Candidate, options: CompileOptions, device: Device) -> l
     drop = Estimate.unknown("no labelled data was given; give some with --eval")
     if candidate.accuracy is not None:
         drop = candidate.accuracy.drop
-    return budget_lines(options.budget, candidate.costs.against_budget(drop), device)
+    return budget_lines(options.limits, candidate.costs.against_budget(drop), device)
 
 
 def quant_options(options: CompileOptions) -> QuantOptions:

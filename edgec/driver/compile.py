@@ -224,7 +224,7 @@ class _Compilation:
     def _schemes(self, module: Module) -> list[str]:
         target = self.device.target
         ranges_known = self.options.calibration is not None or carries_all_ranges(module, target)
-        return candidate_schemes(self.options.scheme, target, self.options.budget, calibrated=ranges_known)
+        return candidate_schemes(self.options.scheme, target, self.options.limits, calibrated=ranges_known)
 
     def _original(self, module: Module) -> Original | None:
         self.options.progress("trying the source", None)
