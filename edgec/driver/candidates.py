@@ -17,7 +17,7 @@ from edgec.diagnostics import Note, Severity
 from edgec.driver.accuracy import AccuracyFigures, measure_accuracy
 from edgec.driver.budget_lines import budget_lines, verdict_of
 from edgec.driver.figures import CostFigures, cost_figures
-from edgec.driver.memory_figures import embed_plan, plan_module
+from edgec.driver.memory_figures import embed_plan, plan_module, reorder_ops
 from edgec.driver.opening import Opening
 from edgec.driver.options import AUTO, CompileOptions
 from edgec.driver.original import may_crash, try_out
@@ -119,6 +119,9 @@ class CandidateMaker:
         records = trace.run(module, self.pipeline.after)
         module.metadata.pop(METADATA_NAME, None)  # a plan that came with the file speaks of its tensors, not of ours
         if self.device.target.runtime == "tflm":
+            saved = reorder_ops(module)
+            if saved is not None:
+                trace.context.notes.append(Note(Severity.INFO, "schedule", saved))
             embed_plan(module, plan_module(module))
         if self.opening is not None:
             self.opening.sign(module)
