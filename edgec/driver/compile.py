@@ -202,12 +202,15 @@ class _Compilation:
             return Verification.none(f"nothing was run or compared: {self.run_feeds.why_none}")
         try:
             return verify(feeds)
-        except (RuntimeFailure, TranslationFault):
-            if samples is not None:
-                raise
+        except (RuntimeFailure, TranslationFault) as error:
             fitting, why = fitting_feeds(self.source, float_module, feeds)
             if len(fitting) == len(feeds):
                 raise
+            if samples is not None:
+                raise RuntimeFailure(
+                    f"Checking '{self.source.path.name}' on its calibration samples: the model does not run on all of "
+                    f"them, or not as it states ({why}); give samples that suit it."
+                ) from error
         if fitting:
             return verify(fitting)
         return Verification.none(
