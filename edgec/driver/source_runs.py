@@ -11,7 +11,8 @@ import numpy as np
 from edgec.driver.checks import Run
 from edgec.driver.feeds import Feeds
 from edgec.driver.runner import feeds_in_source_layout
-from edgec.driver.source import SourceModel, SourceRuntime
+from edgec.driver.source import SourceModel
+from edgec.driver.source_runtimes import SourceRuntime
 from edgec.errors import EdgecError, MissingExtra, RuntimeFailure
 from edgec.ir.graph import Module
 

@@ -70,7 +70,7 @@ def test_a_source_that_does_not_run_is_a_note(tmp_path: Path, monkeypatch: pytes
         raise RuntimeFailure("running 'net.onnx' in onnxruntime: killed by signal 11")
 
     path = _model(tmp_path / "net.onnx", TensorProto.FLOAT)
-    monkeypatch.setattr("edgec.driver.source._OnnxRuntime.run", fail)
+    monkeypatch.setattr("edgec.driver.source_runtimes.OnnxRuntime.run", fail)
     checks = compile_model(path, CompileOptions(device="rpi4", scheme="fp32")).report.checks
     assert checks.float_vs_source is None
     assert (
