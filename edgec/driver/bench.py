@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from edgec.driver.feeds import trial_inputs
-from edgec.driver.runner import AMPLE_ARENA_BYTES, Session
+from edgec.driver.runner import Session
 from edgec.errors import ImportFailure, RuntimeFailure
 from edgec.frontends.tflite import load_tflite
 from edgec.runtime.bench import measure_latency
 from edgec.runtime.isolated import call_isolated
 from edgec.runtime.litert import LiteRTSession
 from edgec.runtime.sample_inputs import sample_inputs
-from edgec.runtime.tflm import TFLMSession, smallest_arena
+from edgec.runtime.smallest_arena import smallest_arena
+from edgec.runtime.tflm import AMPLE_ARENA_BYTES, TFLMSession
 
 RUNTIMES = ("litert", "builtin", "tflm")
 TIMEOUT_S = 300.0

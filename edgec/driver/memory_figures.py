@@ -14,7 +14,7 @@ from edgec.memory.plan import LiveRange, MemoryPlan
 from edgec.memory.schedule import schedule_ops
 from edgec.memory.tflm_metadata import LEFT_TO_RUNTIME, METADATA_NAME, encode_offline_plan
 from edgec.memory.verify import verify_plan
-from edgec.runtime.tflm import ArenaMeasurement, smallest_arena
+from edgec.runtime.smallest_arena import ArenaMeasurement, smallest_arena
 from edgec.target.device import Device
 
 
