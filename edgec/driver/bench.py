@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from edgec.driver.runner import AMPLE_ARENA_BYTES, Session
+from edgec.driver.feeds import trial_inputs
+from edgec.driver.runner import Session
 from edgec.errors import ImportFailure, RuntimeFailure
 from edgec.frontends.tflite import load_tflite
 from edgec.runtime.bench import measure_latency
 from edgec.runtime.isolated import call_isolated
 from edgec.runtime.litert import LiteRTSession
 from edgec.runtime.sample_inputs import sample_inputs
-from edgec.runtime.tflm import TFLMSession, smallest_arena
+from edgec.runtime.smallest_arena import smallest_arena
+from edgec.runtime.tflm import AMPLE_ARENA_BYTES, TFLMSession
 
 RUNTIMES = ("litert", "builtin", "tflm")
 TIMEOUT_S = 300.0
@@ -33,15 +35,16 @@ def bench_artifact(path: Path, runtime: str, *, threads: int, runs: int) -> dict
         raise RuntimeFailure(f"Running '{path}': there is no runtime '{runtime}'; use {', '.join(RUNTIMES)}.")
     if not path.is_file():
         raise ImportFailure(f"Reading '{path}': there is no such file.")
-    load_tflite(path)  # refuses a damaged file before a runtime sees it
+    module = load_tflite(path)  # refuses a damaged file before a runtime sees it
+    inputs = trial_inputs(module)
     model = path.read_bytes()
     reply = call_isolated(
-        "edgec.driver.bench:run_here", model, [], options={"runtime": runtime, "threads": threads, "runs": runs},
+        "edgec.driver.bench:run_here", model, inputs, options={"runtime": runtime, "threads": threads, "runs": runs},
         doing=f"running '{path.name}' in {runtime}", timeout_s=TIMEOUT_S,
     )  # fmt: skip
     found: dict[str, Any] = {"artifact": str(path), "bytes": len(model), **reply.values}
     if runtime == "tflm":
-        arena = smallest_arena(model)
+        arena = smallest_arena(model, inputs=inputs)
         found["arena"] = {
             "arena_bytes": arena.arena_bytes, "head_bytes": arena.head_bytes, "tail_bytes": arena.tail_bytes,
             "one_step_less_fails": arena.one_step_less_fails,
@@ -52,13 +55,13 @@ def bench_artifact(path: Path, runtime: str, *, threads: int, runs: int) -> dict
 def run_here(
     model: bytes, arrays: Sequence[np.ndarray], runtime: str, threads: int, runs: int
 ) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Time one model in this process."""
+    """Time one model in this process, without `arrays` on `sample_inputs`."""
     session: Session = (
         TFLMSession(model, AMPLE_ARENA_BYTES)
         if runtime == "tflm"
         else LiteRTSession(model, threads=threads, xnnpack=runtime == "litert")
     )
-    inputs = sample_inputs(session.input_details)
+    inputs = list(arrays) or sample_inputs(session.input_details)
     outputs = session.run(inputs)
     measured = measure_latency(session, inputs, runs=runs)
     values = {

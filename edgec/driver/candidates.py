@@ -17,7 +17,7 @@ from edgec.diagnostics import Note, Severity
 from edgec.driver.accuracy import AccuracyFigures, measure_accuracy
 from edgec.driver.budget_lines import budget_lines, verdict_of
 from edgec.driver.figures import CostFigures, cost_figures
-from edgec.driver.memory_figures import embed_plan, plan_module
+from edgec.driver.memory_figures import embed_plan, plan_module, reorder_ops
 from edgec.driver.opening import Opening
 from edgec.driver.options import AUTO, CompileOptions
 from edgec.driver.original import may_crash, try_out
@@ -26,12 +26,13 @@ from edgec.driver.prune import Pruned, prune
 from edgec.driver.run_feeds import RunFeeds
 from edgec.driver.scheme_choice import STATIC
 from edgec.driver.source import SourceModel
+from edgec.driver.trace import Trace
+from edgec.driver.zero_samples import WatchedSamples
 from edgec.errors import QuantizationError
 from edgec.ir.clone import clone_module
 from edgec.ir.graph import Module
 from edgec.memory.tflm_metadata import METADATA_NAME
-from edgec.passes.base import Pass, PassContext
-from edgec.passes.manager import PassRecord, run_passes
+from edgec.passes.manager import PassRecord
 from edgec.quant import QuantOptions, quantize_module
 from edgec.quant.stored import is_quantized
 from edgec.report.model import BudgetLine
@@ -53,6 +54,7 @@ class Candidate:
     costs: CostFigures
     accuracy: AccuracyFigures | None
     calibration: str | None
+    trace: Trace  # of the passes behind quantization
 
 
 @dataclass(frozen=True)
@@ -60,20 +62,19 @@ class CandidateMaker:
     """Prunes, quantizes, lowers and prices one float module for a device.
 
     `records` are of the passes that made it; `feeds` is what artifacts are timed on, `samples` what they are calibrated
-    on; `after_each` is called with every pass that runs.
+    on; `trace` is branched for every artifact that is tried, and the branch of a trial lowering is dropped.
     """
 
     options: CompileOptions
     device: Device
     source: SourceModel
     pipeline: Pipeline
-    context: PassContext
+    trace: Trace
     opening: Opening | None
     float_module: Module
     records: list[PassRecord]
     feeds: RunFeeds
     samples: SampleSet | None
-    after_each: Callable[[Pass, Module], None]
 
     def best(self, module: Module, schemes: list[str]) -> tuple[Candidate, Pruned | None]:
         """The first scheme that holds the budget; where none does, the one that comes closest (the last tried)."""
@@ -107,17 +108,20 @@ class CandidateMaker:
             feeds = None if self.samples is None else partial(_few, self.samples)
             rough = QuantOptions(method="minmax", bias_correction=False)
             quantized = quantize_module(work, scheme, self.device.target, feeds, rough).module
-        artifact, _ = self._lower(quantized)
+        artifact, _ = self._lower(quantized, self.trace.branch())
         figures = cost_figures(quantized, artifact, self.device, self.options.kernel_library, feeds=self.feeds)
         unknown = Estimate.unknown("not measured while searching")
-        lines = budget_lines(self.options.budget, figures.against_budget(unknown), self.device)
+        lines = budget_lines(self.options.limits, figures.against_budget(unknown), self.device)
         return verdict_of([line for line in lines if line.name != "accuracy-drop"]) == "fits"
 
-    def _lower(self, module: Module) -> tuple[bytes, list[PassRecord]]:
+    def _lower(self, module: Module, trace: Trace) -> tuple[bytes, list[PassRecord]]:
         """The passes behind quantization, the memory plan, and the bytes."""
-        records = run_passes(module, self.pipeline.after, self.context, after_each=self.after_each)
+        records = trace.run(module, self.pipeline.after)
         module.metadata.pop(METADATA_NAME, None)  # a plan that came with the file speaks of its tensors, not of ours
         if self.device.target.runtime == "tflm":
+            saved = reorder_ops(module)
+            if saved is not None:
+                trace.context.notes.append(Note(Severity.INFO, "schedule", saved))
             embed_plan(module, plan_module(module))
         if self.opening is not None:
             self.opening.sign(module)
@@ -130,16 +134,19 @@ class CandidateMaker:
         calibration = None
         if scheme not in (AS_STORED, "fp32"):
             options.progress(f"quantizing to {scheme}", None)
+            watched = WatchedSamples(samples) if samples is not None else None
             result = quantize_module(
-                module, scheme, target, samples.iter_feeds if samples is not None else None,
+                module, scheme, target, watched.iter_feeds if watched is not None else None,
                 quant_options(options), progress=self._calibrating(),
             )  # fmt: skip
             module = result.module
             notes = [Note(Severity.INFO, "quantize", text) for text in result.notes]
+            notes += watched.warnings() if watched is not None else []
             calibration = result.plan.method if result.plan is not None and scheme in STATIC else None
-        artifact, after = self._lower(module)
+        trace = self.trace.branch()
+        artifact, after = self._lower(module, trace)
         if self.source.format == "tflite" or may_crash(module):
-            try_out(artifact, target)  # a file from anywhere may crash the runtimes
+            try_out(artifact, module, target)  # a file from anywhere may crash the runtimes
         options.progress("pricing", None)
         costs = cost_figures(module, artifact, self.device, options.kernel_library, feeds=self.feeds)
         accuracy = None
@@ -148,7 +155,7 @@ class CandidateMaker:
             accuracy = measure_accuracy(
                 options.eval, self.float_module, module, artifact, target, quantized_source, options.progress
             )
-        return Candidate(scheme, module, artifact, [*self.records, *after], notes, costs, accuracy, calibration)
+        return Candidate(scheme, module, artifact, [*self.records, *after], notes, costs, accuracy, calibration, trace)
 
     def _calibrating(self) -> Callable[[int], None]:
         total = self.samples.feed_count() if self.samples is not None else 1
@@ -164,7 +171,7 @@ def lines_of(candidate: Candidate, options: CompileOptions, device: Device) -> l
     drop = Estimate.unknown("no labelled data was given; give some with --eval")
     if candidate.accuracy is not None:
         drop = candidate.accuracy.drop
-    return budget_lines(options.budget, candidate.costs.against_budget(drop), device)
+    return budget_lines(options.limits, candidate.costs.against_budget(drop), device)
 
 
 def quant_options(options: CompileOptions) -> QuantOptions:

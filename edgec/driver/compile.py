@@ -28,15 +28,15 @@ from edgec.driver.scheme_choice import STATIC, candidate_schemes
 from edgec.driver.shape_request import Requests, parse_requests, planned_sizes
 from edgec.driver.snapshot import Snapshot
 from edgec.driver.source import ReadOptions, SourceModel, load_source
+from edgec.driver.source_runs import SourceRuns
+from edgec.driver.trace import ALL, Trace
 from edgec.driver.unrunnable import check_runnable
 from edgec.driver.verification import Verification, verify_artifact
 from edgec.errors import LoweringError, PassError, ProfileError, RuntimeFailure, TranslationFault
 from edgec.ir.clone import clone_module
 from edgec.ir.graph import Module
 from edgec.ir.open_size import has_open_size
-from edgec.ir.printer import print_module
-from edgec.ops import OP_DEFS
-from edgec.passes.base import Pass, PassContext
+from edgec.passes.base import PassContext
 from edgec.passes.canonicalize.fix_batch import FixBatch
 from edgec.passes.legalize.legalize import refusal_text
 from edgec.passes.manager import PassRecord, run_passes
@@ -72,7 +72,6 @@ def fit_model(model: object, options: CompileOptions) -> CompileResult:
 class _Compilation:
     model: object
     options: CompileOptions
-    listing: list[str] = field(default_factory=list)
     run_feeds: RunFeeds = field(default_factory=lambda: RunFeeds([]))
 
     @cached_property
@@ -87,8 +86,8 @@ class _Compilation:
         return pipeline.for_open_sizes() if has_open_size(planned_sizes(self.requests)) else pipeline
 
     @cached_property
-    def context(self) -> PassContext:
-        return PassContext(self.device.target, explain=self.options.explain)
+    def trace(self) -> Trace:
+        return Trace(self.device.target, self.options.explain, self.options.print_after)
 
     @cached_property
     def requests(self) -> Requests:
@@ -147,7 +146,7 @@ class _Compilation:
         original = self._original(module) if quantized_source else None
         options.progress("running passes", None)
         before = Snapshot.of(module)
-        records = run_passes(module, pipeline.before, self.context, after_each=self._after_each)
+        records = self.trace.run(module, pipeline.before)
         if opening is not None:
             options.progress("keeping dimensions open", None)
             module = opening.opened()
@@ -155,14 +154,20 @@ class _Compilation:
         float_module = clone_module(module)
         samples = self._samples(options.calibration, module)
         if (self.source.format == "tflite" or may_crash(float_module)) and not quantized_source:
-            try_out(serialize(float_module), litert_target(device.target))
+            try_out(serialize(float_module), float_module, litert_target(device.target))
         self.run_feeds = run_feeds(float_module, samples, self.source.bytes)
+        source_runs = SourceRuns(self.source, float_module)
+        if options.check and not quantized_source and self.source.is_large:
+            options.progress("running the source", None)
+            source_runs.make_ahead(self.run_feeds.feeds)
         maker = CandidateMaker(
-            options, device, self.source, pipeline, self.context, opening, float_module, records, self.run_feeds,
-            samples, self._after_each,
-        )  # fmt: skip
+            options, device, self.source, pipeline, self.trace, opening, float_module, records, self.run_feeds, samples
+        )
         candidate, pruned = maker.best(module, schemes)
-        verification = self._verification(candidate, float_module, samples, original, quantized_source, pruned)
+        self.trace.join(candidate.trace)
+        verification = self._verification(
+            candidate, source_runs, float_module, samples, original, quantized_source, pruned
+        )
         if options.cross_check is not None and self.run_feeds.feeds:
             options.progress("cross-checking", None)
             found, notes, versions = cross_check(
@@ -180,11 +185,12 @@ class _Compilation:
         return self._result(candidate, pruned, verification, before, samples, float_module)
 
     def _verification(
-        self, candidate: Candidate, float_module: Module, samples: SampleSet | None, original: Original | None,
-        quantized_source: bool, pruned: Pruned | None,
+        self, candidate: Candidate, source_runs: SourceRuns, float_module: Module, samples: SampleSet | None,
+        original: Original | None, quantized_source: bool, pruned: Pruned | None,
     ) -> Verification:  # fmt: skip
         verify = partial(
-            verify_artifact, self.source, float_module, candidate.module, candidate.artifact, self.device.target,
+            verify_artifact, self.source, source_runs, float_module, candidate.module, candidate.artifact,
+            self.device.target,
             passes=self.pipeline.before, later_passes=self.pipeline.after,
             other_feeds=partial(generated_feeds, float_module, positive=True) if samples is None else None,
             quantized_source=quantized_source, original=original,
@@ -196,12 +202,15 @@ class _Compilation:
             return Verification.none(f"nothing was run or compared: {self.run_feeds.why_none}")
         try:
             return verify(feeds)
-        except (RuntimeFailure, TranslationFault):
-            if samples is not None:
-                raise
+        except (RuntimeFailure, TranslationFault) as error:
             fitting, why = fitting_feeds(self.source, float_module, feeds)
             if len(fitting) == len(feeds):
                 raise
+            if samples is not None:
+                raise RuntimeFailure(
+                    f"Checking '{self.source.path.name}' on its calibration samples: the model does not run on all of "
+                    f"them, or not as it states ({why}); give samples that suit it."
+                ) from error
         if fitting:
             return verify(fitting)
         return Verification.none(
@@ -213,12 +222,12 @@ class _Compilation:
         for value in module.main.inputs:
             if not value.type.elements:
                 found = f"input '{value.name}' has shape {list(value.shape)}, which holds nothing"
-                self.context.notes.append(Note(Severity.WARNING, "borders", found))
+                self.trace.context.notes.append(Note(Severity.WARNING, "borders", found))
 
     def _schemes(self, module: Module) -> list[str]:
         target = self.device.target
         ranges_known = self.options.calibration is not None or carries_all_ranges(module, target)
-        return candidate_schemes(self.options.scheme, target, self.options.budget, calibrated=ranges_known)
+        return candidate_schemes(self.options.scheme, target, self.options.limits, calibrated=ranges_known)
 
     def _original(self, module: Module) -> Original | None:
         self.options.progress("trying the source", None)
@@ -233,12 +242,12 @@ class _Compilation:
         if source.format == "tflite":
             check_runnable(module, self.device.target, source.path.name)
             artifact = serialize(module) if source.shapes else source.path.read_bytes()
-            run_passes(module, [FixBatch()], self.context)  # only for the figures: the artifact is the file itself
+            if self.device.latency_basis == "executed":
+                try_out(artifact, module, self.device.target)
+            self.trace.run(module, [FixBatch()])  # only for the figures: the artifact is the file itself
         else:
-            records = run_passes(module, self.pipeline.before, self.context, after_each=self._after_each)
+            records = self.trace.run(module, self.pipeline.before)
             artifact = serialize(module)
-        if source.format == "tflite" and self.device.latency_basis == "executed":
-            try_out(artifact, self.device.target)
         self.options.progress("pricing", None)
         scheme = AS_STORED if is_quantized(module) else "fp32"
         refusals = check_legality(module, self.device.target, None if scheme == AS_STORED else scheme)
@@ -252,25 +261,26 @@ class _Compilation:
         notes = [Note(Severity.WARNING, r.op.describe() if r.op else "borders", r.message) for r in refusals]
         if any(request.open_axes for request in self.requests.values()):
             notes.append(Note(Severity.INFO, "--shape", "edgec fit keeps nothing open: it prices the planned sizes"))
-        candidate = Candidate(scheme, module, artifact, records, notes, costs, None, None)
+        candidate = Candidate(scheme, module, artifact, records, notes, costs, None, None, self.trace.branch())
         return self._result(candidate, None, Verification.none("edgec fit compares nothing"), None, None, module)
 
     def _result(
         self, candidate: Candidate, pruned: Pruned | None, verification: Verification,
         before: Snapshot | None, samples: SampleSet | None, float_module: Module,
     ) -> CompileResult:  # fmt: skip
+        trace = self.trace
         report = build_report(
             ReportParts(
                 source=self.source, device=self.device, kernel_library=self.options.kernel_library,
                 module=candidate.module, artifact=candidate.artifact, scheme=candidate.scheme,
-                records=candidate.records, notes=[*self.source.module.notes, *self.context.notes, *candidate.notes],
+                records=candidate.records, notes=[*self.source.module.notes, *trace.context.notes, *candidate.notes],
                 costs=candidate.costs, lines=lines_of(candidate, self.options, self.device), verification=verification,
                 accuracy=candidate.accuracy, pruned=pruned, before=before, samples=samples,
                 calibration_method=candidate.calibration,
             )
         )  # fmt: skip
         return CompileResult(
-            candidate.artifact, candidate.module, report, "".join(self.listing), tuple(self.context.refusals)
+            candidate.artifact, candidate.module, report, "".join(trace.listing), tuple(trace.context.refusals)
         )
 
     def _samples(self, spec: str | Path | None, module: Module) -> SampleSet | None:
@@ -282,7 +292,7 @@ class _Compilation:
     def _check_print_after(self) -> None:
         wanted = self.options.print_after
         names = {p.name for p in (*self.pipeline.before, *self.pipeline.after)}
-        if wanted not in (None, "all") and wanted not in names:
+        if wanted not in (None, ALL) and wanted not in names:
             raise PassError(
                 f"Printing after '{wanted}': the pipeline has no such pass; it runs {', '.join(sorted(names))}."
             )
@@ -294,7 +304,3 @@ class _Compilation:
             raise ProfileError(
                 f"Pricing on {self.device.name}: its profile has no kernel library '{wanted}'; {choice}."
             )
-
-    def _after_each(self, pass_: Pass, module: Module) -> None:
-        if self.options.print_after in (pass_.name, "all"):
-            self.listing.append(f"// after {pass_.name}\n{print_module(module, OP_DEFS, elide_above=16)}")

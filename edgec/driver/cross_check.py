@@ -11,7 +11,8 @@ from edgec.driver.checks import Run, compare_runs
 from edgec.driver.feeds import Feeds
 from edgec.driver.original import try_out
 from edgec.driver.runner import ArtifactRunner, feeds_in_source_layout, litert_target, outputs_in_source_layout
-from edgec.driver.source import FLOAT_TOLERANCE, ONNX2TF, ReadOptions, Shapes, SourceModel, load_source
+from edgec.driver.source import ONNX2TF, ReadOptions, Shapes, SourceModel, load_source
+from edgec.driver.source_runtimes import FLOAT_TOLERANCE
 from edgec.errors import ImportFailure, MissingExtra, RuntimeFailure
 from edgec.ir.graph import Module
 from edgec.report.model import Check
@@ -51,7 +52,7 @@ def cross_check(
         other = opinion.module
         data = serialize(other)
         litert = litert_target(target)
-        try_out(data, litert)
+        try_out(data, other, litert)
         theirs = ArtifactRunner(data, other, litert, xnnpack=False)
         ours = ArtifactRunner(serialize(float_module), float_module, litert, xnnpack=False)
     except (ImportFailure, RuntimeFailure) as error:

@@ -71,6 +71,18 @@ def generated_feeds(
     return [{name: draw(generator, shape, n) for name, (draw, shape) in draws.items()} for n in range(count)]
 
 
+def trial_inputs(module: Module) -> list[np.ndarray]:
+    """One array an input in the module's order, to see that it runs: the first of `generated_feeds`.
+
+    None at all where they would take more than feeds may, or are text or the like: whoever runs the module then goes by
+    what the runtime says of its inputs.
+    """
+    inputs = module.main.inputs
+    if any(v.dtype.is_opaque for v in inputs) or sum(v.type.bytes for v in inputs) > FEEDS_BYTES:
+        return []
+    return list(generated_feeds(module, count=1)[0].values())
+
+
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
 Draw = Callable[[np.random.Generator, Shape, int], np.ndarray]

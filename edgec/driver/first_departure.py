@@ -19,7 +19,8 @@ from edgec.driver.node_sweep import Node, Reference, Sweep
 from edgec.driver.original import Original
 from edgec.driver.pass_sweep import sweep_passes
 from edgec.driver.runner import ArtifactRunner, feeds_in_own_layout, litert_target, outputs_in_source_layout, quantized
-from edgec.driver.source import SourceModel, SourceRuntime
+from edgec.driver.source import SourceModel
+from edgec.driver.source_runtimes import SourceRuntime
 from edgec.driver.stored_steps import SHARE_OF_RANGE, share_beyond
 from edgec.errors import EdgecError, RuntimeFailure
 from edgec.ir.clone import clone_module

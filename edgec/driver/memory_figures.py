@@ -11,9 +11,10 @@ from edgec.ir.graph import Module
 from edgec.memory.allocate import greedy_by_size, plan_memory
 from edgec.memory.live_range import live_ranges, planned_values
 from edgec.memory.plan import LiveRange, MemoryPlan
+from edgec.memory.schedule import schedule_ops
 from edgec.memory.tflm_metadata import LEFT_TO_RUNTIME, METADATA_NAME, encode_offline_plan
 from edgec.memory.verify import verify_plan
-from edgec.runtime.tflm import ArenaMeasurement, smallest_arena
+from edgec.runtime.smallest_arena import ArenaMeasurement, smallest_arena
 from edgec.target.device import Device
 
 
@@ -36,6 +37,32 @@ def plan_module(module: Module) -> MemoryFigures:
     plan = plan_memory(ranges)
     verify_plan(ranges, plan)
     return MemoryFigures(plan, greedy_by_size(ranges).peak_bytes, _live_bytes(ranges, len(module.main)), None)
+
+
+def reorder_ops(module: Module) -> str | None:
+    """Put the main graph's ops into an order that needs a smaller arena; says what it saves, None where nothing.
+
+    Branches that are written side by side keep all their values alive: one after the other needs less. What TFLM then
+    plans with is compared (our offsets, or for several graphs those of its own planner), so no order is taken that only
+    looks better.
+    """
+    graph = module.main
+    given = list(graph.ops)
+    schedule = schedule_ops(graph, module)
+    if schedule.peak_bytes >= schedule.given_peak_bytes:
+        return None
+    before = _needed(module)
+    graph.set_order([given[position] for position in schedule.order])
+    after = _needed(module)
+    if after >= before:
+        graph.set_order(given)
+        return None
+    return f"the ops run in another order than in the source: {after:,} instead of {before:,} bytes of activations"
+
+
+def _needed(module: Module) -> int:
+    figures = plan_module(module)
+    return figures.plan.peak_bytes if len(module.graphs) == 1 else figures.greedy_bytes
 
 
 def _live_bytes(ranges: tuple[LiveRange, ...], steps: int) -> tuple[int, ...]:

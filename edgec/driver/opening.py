@@ -20,7 +20,8 @@ from edgec.driver.runner import (
     litert_target,
     outputs_in_source_layout,
 )  # fmt: skip
-from edgec.driver.source import FLOAT_TOLERANCE, SourceModel, SourceRuntime
+from edgec.driver.source import SourceModel
+from edgec.driver.source_runtimes import FLOAT_TOLERANCE, SourceRuntime
 from edgec.errors import EdgecError, MissingExtra, RuntimeFailure
 from edgec.ir.clone import clone_module
 from edgec.ir.graph import Module, Op, Value

@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import dataclass
 
 from edgec.backends.tflite import serialize
+from edgec.driver.feeds import trial_inputs
 from edgec.driver.runner import litert_target
 from edgec.driver.source import SourceModel
 from edgec.errors import MissingExtra, RuntimeFailure
@@ -47,7 +48,7 @@ def runnable_original(source: SourceModel, module: Module, target: Target) -> Or
         forms.insert(0, (SOURCE_FILE, source.path.read_bytes()))
     for name, data in forms:
         try:
-            try_out(data, target)
+            try_out(data, module, target)
         except RuntimeFailure as error:
             note = f"the source's own file could not be run: {error}"
             continue
@@ -59,7 +60,7 @@ def _in_litert(forms: list[tuple[str, bytes]], module: Module, target: Target) -
     """The source in LiteRT, where the target's own runtime does not take it (TFLM has no kernels for uint8)."""
     for name, data in forms:
         with contextlib.suppress(RuntimeFailure):
-            try_out(data, target)
+            try_out(data, module, target)
             return Original(f"{name} in LiteRT's own kernels", data, module, target)
     return None
 
@@ -77,8 +78,8 @@ def may_crash(module: Module) -> bool:
     return False
 
 
-def try_out(artifact: bytes, target: Target) -> None:
-    """Run an artifact once in a child process, where a crash of the runtime does not end this one.
+def try_out(artifact: bytes, module: Module, target: Target) -> None:
+    """Run an artifact, `module` as written, once in a child process: there a crash does not end this one.
 
     In LiteRT both its own kernels and XNNPACK are tried, since checks run in the former.
     Where the runtime is an extra that is not installed, nothing is run; whoever needs the outputs says so.
@@ -86,8 +87,9 @@ def try_out(artifact: bytes, target: Target) -> None:
     Raises:
         RuntimeFailure: the runtime refuses the artifact, fails or crashes.
     """
+    inputs = trial_inputs(module)
     with contextlib.suppress(MissingExtra):
         if target.runtime == "litert":
-            run_isolated("litert", artifact, [], all_kernels=True)
+            run_isolated("litert", artifact, inputs, all_kernels=True)
         else:
-            run_isolated(target.runtime, artifact, [])
+            run_isolated(target.runtime, artifact, inputs)

@@ -51,7 +51,7 @@ def prune(module: Module, options: CompileOptions, target: Target, holds: Holds)
     if options.prune != AUTO:
         plan = plan_pruning(module, _ratio(options.prune), channel_multiple=multiple, importance=importance)
         return Pruned(str(options.prune), apply_pruning(module, plan), before)
-    if not options.budget.lines():
+    if not options.limits.lines():
         raise CompressionError("Pruning 'auto' removes as much as the budget needs, and there is none: give --budget.")
     options.progress("searching the pruning ratio", None)
     found = prune_to_budget(module, holds, channel_multiple=multiple, importance=importance)

@@ -9,10 +9,9 @@ import numpy as np
 from edgec.ir.graph import Graph, Module
 from edgec.runtime.litert import LiteRTSession
 from edgec.runtime.tensor_info import TensorInfo
-from edgec.runtime.tflm import TFLMSession
+from edgec.runtime.tflm import AMPLE_ARENA_BYTES, TFLMSession
 from edgec.target.target import Target
 
-AMPLE_ARENA_BYTES = 64 << 20
 Session = LiteRTSession | TFLMSession
 
 

@@ -1,4 +1,4 @@
-"""The source model: which front end reads it, and how its own runtime runs it."""
+"""The source model: which front end reads it, and which runtime defines what it computes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from edgec.errors import ImportFailure, RuntimeFailure
+from edgec.driver.source_runtimes import (
+    FLOAT_TOLERANCE,
+    HALF_TOLERANCE,
+    ROUNDING_TOLERANCE,
+    OnnxRuntime,
+    SourceRuntime,
+    TensorflowRuntime,
+    TfliteRuntime,
+    TorchRuntime,
+)
+from edgec.errors import ImportFailure
 from edgec.ir.graph import Module
 from edgec.runtime.onnx_process import OnnxProcess
 
 if TYPE_CHECKING:
     from edgec.frontends.tensorflow import TensorflowImport
     from edgec.frontends.torch import TorchImport
-    from edgec.runtime.litert import LiteRTSession
 
 Shapes = Mapping[str, Sequence[int]]
 _RUNS_CODE = (".pt", ".pth", ".th", ".ptl", ".pkl")  # TorchScript, pickled modules, pickled state dicts
@@ -27,33 +34,6 @@ ONNX2TF = "onnx2tf"
 READ_FORMATS = "an .onnx, .tflite, .pt2, .keras, .h5 or frozen .pb file or a SavedModel folder"
 HASH_CHUNK = 1 << 20
 LARGE_BYTES = 64 << 20
-# Largest error of a translation relative to the output's range: kernels sum in other orders, and a source that
-# computes in float16 rounds on its own at every step (0.1 % seen on MLPerf Tiny's ResNet).
-FLOAT_TOLERANCE, HALF_TOLERANCE = 1e-3, 1e-2
-# A source with QDQ pairs rounds its activations to 256 steps: what falls on the other side of a step there is no fault
-# (2.5 % of the range seen on one convolution). This wide bar still catches a wrong layout or a wrong attribute.
-ROUNDING_TOLERANCE = 0.25
-
-
-Stated = Sequence[Sequence[int | str | None]]
-
-
-class SourceRuntime(Protocol):
-    """Runs the source model; inputs by name and outputs in order, both in the source's own layout.
-
-    `stated_shapes` are those that the file declares for its outputs, which a run may belie; empty where it declares
-    none.
-    """
-
-    name: str
-    stated_shapes: Stated
-
-    @property
-    def tolerance(self) -> float | None:
-        """The largest error relative to an output's range that is no fault; None sets no bar."""
-
-    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Outputs for one set of inputs."""
 
 
 @dataclass(frozen=True)
@@ -101,16 +81,16 @@ class SourceModel:
     def runtime(self) -> SourceRuntime:
         """The runtime that defines what the model computes."""
         if self.network is not None:
-            return _TorchRuntime(self.network)
+            return TorchRuntime(self.network)
         if self.tensorflow is not None:
-            return _TensorflowRuntime(self.tensorflow)
+            return TensorflowRuntime(self.tensorflow)
         if self.format != "onnx":
-            return _TfliteRuntime(self.tflite_bytes(), None if self.requantized else FLOAT_TOLERANCE)
+            return TfliteRuntime(self.tflite_bytes(), None if self.requantized else FLOAT_TOLERANCE)
         halves = "float16" in self.module.extra.get("source_dtypes", ())
         tolerance = HALF_TOLERANCE if halves else FLOAT_TOLERANCE
         if any(op.opcode == "quantize" for op in self.module.main.ops):
             tolerance = ROUNDING_TOLERANCE
-        return _OnnxRuntime(OnnxProcess(self.path, lean=True) if self.is_large else self._onnx_process, tolerance)
+        return OnnxRuntime(OnnxProcess(self.path, lean=True) if self.is_large else self._onnx_process, tolerance)
 
     def prepare_runtime(self) -> None:
         """Start what `runtime` will need, where that can be done while this process works."""
@@ -266,86 +246,6 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-class _OnnxRuntime:
-    """onnxruntime in another process.
-
-    Inputs are given in the source's own element types, which ours may have widened or narrowed.
-    """
-
-    def __init__(self, process: OnnxProcess, tolerance: float) -> None:
-        self._session = process
-        self._dtypes = {info.name: info.dtype for info in self._session.inputs}
-        self.name = _package_version("onnxruntime")
-        self.tolerance = tolerance
-        self.stated_shapes: Stated = [info.shape for info in self._session.outputs]
-
-    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        return list(self._session.run({n: a.astype(self._dtypes[n], copy=False) for n, a in feeds.items()}))
-
-
-class _TorchRuntime:
-    """The network itself, eagerly in torch."""
-
-    stated_shapes: Stated = ()
-
-    def __init__(self, network: TorchImport) -> None:
-        from edgec.runtime.torch_source import TorchSession
-
-        self._session = TorchSession(network.network, network.spec, network.inputs, network.dtypes)
-        self.name = str(self._session.runtime)
-        halves = "float16" in network.module.extra.get("source_dtypes", ())
-        self.tolerance = HALF_TOLERANCE if halves else FLOAT_TOLERANCE
-
-    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        return self._session.run(feeds)
-
-
-class _TensorflowRuntime:
-    """The model itself in TensorFlow, in the process that converted it."""
-
-    tolerance = FLOAT_TOLERANCE
-    stated_shapes: Stated = ()
-
-    def __init__(self, found: TensorflowImport) -> None:
-        self._found = found
-        self.name = found.runtime
-
-    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        try:
-            return self._found.run(feeds)
-        except ImportFailure as error:
-            raise RuntimeFailure(str(error)) from error
-
-
-class _TfliteRuntime:
-    """The `.tflite` itself in LiteRT's own kernels; the first run is tried in a child process, as it may crash.
-
-    State is kept from run to run, as in every session. Inputs and outputs are real values where the file's have a
-    scale. No `tolerance` bounds the float form of a quantized file: what its integers cut off may be anything.
-    """
-
-    stated_shapes: Stated = ()
-
-    def __init__(self, model: bytes, tolerance: float | None) -> None:
-        from edgec.runtime.litert import runtime_version
-
-        self.tolerance = tolerance
-        self._model = model
-        self._session: LiteRTSession | None = None
-        self.name = str(runtime_version())
-
-    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        from edgec.driver.runner import dequantized, quantized
-        from edgec.runtime.isolated import run_isolated
-        from edgec.runtime.litert import LiteRTSession
-
-        if self._session is None:
-            run_isolated("litert", self._model, [], xnnpack=False)
-            self._session = LiteRTSession(self._model, xnnpack=False)
-        arrays = [quantized(a, info) for a, info in zip(feeds.values(), self._session.input_details)]
-        return [dequantized(a, info) for a, info in zip(self._session.run(arrays), self._session.output_details)]
-
-
 def _with_open_inputs(path: Path) -> bytes:
     """A `.tflite` whose inputs LiteRT resizes: it asks for a signature that leaves their sizes open."""
     from edgec.backends.tflite import serialize
@@ -355,15 +255,6 @@ def _with_open_inputs(path: Path) -> bytes:
     for value in module.main.inputs:
         value.type = replace(value.type, signature=(-1,) * value.type.rank)
     return serialize(module)
-
-
-def _package_version(name: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"{name} {version(name)}"
-    except PackageNotFoundError:
-        return name
 
 
 def versions(tools: Mapping[str, str]) -> dict[str, Any]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 
 from edgec.backends.tflite import serialize
 from edgec.diagnostics import Note, Severity
-from edgec.driver.checks import Run, compare_runs, count_identical, worst_output
+from edgec.driver.checks import compare_runs, count_identical, worst_output
 from edgec.driver.feeds import Feeds
 from edgec.driver.first_departure import Diagnosis, diagnose, diagnose_stored
 from edgec.driver.options import Progress
@@ -22,7 +21,8 @@ from edgec.driver.runner import (
     open_session,
     outputs_in_source_layout,
 )  # fmt: skip
-from edgec.driver.source import SourceModel, SourceRuntime
+from edgec.driver.source import SourceModel
+from edgec.driver.source_runs import SourceRuns, recorded
 from edgec.driver.stored_steps import BAR, steps_apart
 from edgec.driver.worst_layer import worst_layer
 from edgec.errors import MissingExtra, RuntimeFailure, TranslationFault
@@ -58,12 +58,13 @@ class Verification:
 
 
 def verify_artifact(
-    source: SourceModel, float_module: Module, module: Module, artifact: bytes, target: Target, feeds: Feeds, *,
+    source: SourceModel, source_runs: SourceRuns, float_module: Module, module: Module, artifact: bytes, target: Target,
+    feeds: Feeds, *,
     passes: Sequence[Pass], later_passes: Sequence[Pass], other_feeds: Callable[[], Feeds] | None,
     quantized_source: bool, original: Original | None,
     pruned: bool, check: bool, progress: Progress,
 ) -> Verification:  # fmt: skip
-    """Run and compare everything that can be.
+    """Run and compare everything that can be; the source runs by `source_runs`.
 
     `passes` made the float module of the source, `later_passes` the artifact behind quantization; where the source and
     what was made of it depart, they are run again to find out where.
@@ -72,8 +73,8 @@ def verify_artifact(
     the few steps that `stored_steps` explains, which are a warning.
 
     Raises:
-        TranslationFault: the float module departs from the source model by more than rounding explains, or the artifact
-            from its quantized source.
+        TranslationFault: the float module does not run, departs from the source model by more than rounding explains,
+            or the artifact from its quantized source.
     """
     notes: list[str] = []
     progress("checking against the source", None)
@@ -83,7 +84,7 @@ def verify_artifact(
     elif quantized_source:
         notes.append(_quantized_note(original, target, pruned=pruned))
     else:
-        compared_with = _SourceComparison(source, float_module, target, artifact)
+        compared_with = _SourceComparison(source, source_runs, float_module, target, artifact)
         from_source = compared_with.run(feeds, other_feeds, passes, notes)
         feeds, source_name = compared_with.feeds or feeds, compared_with.name
     progress("checking the artifact", None)
@@ -93,7 +94,7 @@ def verify_artifact(
     if not quantized_source:
         in_float = serialize(float_module, like=artifact)
         session = ArtifactRunner(in_float, float_module, litert_target(target), xnnpack=False)
-        reference = _recorded(session.run, feeds) if source.is_large else session.run
+        reference = recorded(session.run, feeds) if source.is_large else session.run
         del in_float, session
     try:
         runner = ArtifactRunner(artifact, module, target)
@@ -118,17 +119,12 @@ def verify_artifact(
     )
 
 
-def _recorded(run: Run, feeds: Feeds) -> Run:
-    """A run on the same feeds in their order that gives what `run` gave: its model need not stay in memory."""
-    outputs = iter([run(feed) for feed in feeds])
-    return lambda feed: next(outputs)
-
-
 @dataclass
 class _SourceComparison:
     """The float module against the source in its own runtime; `feeds` are those that the figures speak of."""
 
     source: SourceModel
+    source_runs: SourceRuns
     float_module: Module
     target: Target
     artifact: bytes  # for a float scheme the float module's own bytes, which need not be in memory twice
@@ -138,7 +134,10 @@ class _SourceComparison:
     def run(
         self, feeds: Feeds, other_feeds: Callable[[], Feeds] | None, passes: Sequence[Pass], notes: list[str]
     ) -> Check | None:
-        """The figures, on `other_feeds` where the first lead to NaN or infinity; None with a note for no comparison."""
+        """The figures, on `other_feeds` where the first lead to NaN or infinity.
+
+        None with a note where the source does not run; raises TranslationFault where the float module does not.
+        """
         try:
             found, self.feeds = self._compared(feeds), feeds
             if found.passed and not found.finite and other_feeds is not None:
@@ -161,22 +160,37 @@ class _SourceComparison:
     def _compared(self, feeds: Feeds) -> Check:
         """Both from their initial state; of a large model the source runs first, and is gone when ours is loaded."""
         module = self.float_module
-        runtime = self.source.runtime()
-        name, tolerance = runtime.name, runtime.tolerance
-        run_source: Run = partial(_run_source, runtime, module)
-        if self.source.is_large:
-            run_source = _recorded(run_source, feeds)
-            del runtime
+        reference = self.source_runs.on(feeds)
         written = serialize(module, like=self.artifact)
-        ours = ArtifactRunner(written, module, litert_target(self.target), xnnpack=False)
+        ours = _OwnRuns(self.source.path.name, written, module, self.target)
         return compare_runs(
-            run_source, lambda feed: outputs_in_source_layout(ours.run(feed), module),
-            feeds, [v.name for v in module.main.outputs], name=name, tolerance=tolerance,
+            reference.run, lambda feed: outputs_in_source_layout(ours.run(feed), module),
+            feeds, [v.name for v in module.main.outputs], name=reference.name, tolerance=reference.tolerance,
         )  # fmt: skip
 
 
-def _run_source(runtime: SourceRuntime, module: Module, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    return runtime.run(feeds_in_source_layout(feed, module))
+class _OwnRuns:
+    """The float module in LiteRT's own kernels; where it does not run, that is no failure of the source's."""
+
+    def __init__(self, name: str, artifact: bytes, module: Module, target: Target) -> None:
+        self._name = name
+        try:
+            self._runner = ArtifactRunner(artifact, module, litert_target(target), xnnpack=False)
+        except RuntimeFailure as error:
+            raise self._fault(error) from error
+
+    def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Real-valued outputs in order; raises TranslationFault where LiteRT fails."""
+        try:
+            return self._runner.run(feed)
+        except RuntimeFailure as error:
+            raise self._fault(error) from error
+
+    def _fault(self, error: RuntimeFailure) -> TranslationFault:
+        return TranslationFault(
+            f"Checking the translation of '{self._name}': the float module that was made of it does not run in LiteRT, "
+            f"please report it: {error}"
+        )
 
 
 def _departure(source: SourceModel, check: Check, diagnosis: Diagnosis) -> str:

@@ -8,8 +8,10 @@ import numpy as np
 
 from edgec.backends.tflite import serialize
 from edgec.data.fidelity import Fidelity
+from edgec.driver.checks import Run
 from edgec.driver.feeds import Feeds
 from edgec.driver.runner import dequantized, quantized
+from edgec.driver.source_runs import recorded
 from edgec.errors import RuntimeFailure
 from edgec.frontends.tflite import read_tflite
 from edgec.ir.graph import Module, Value
@@ -29,10 +31,9 @@ def worst_layer(
     if not names:
         return None
     try:
-        run_float = _Tapped(float_module, names).run
+        run_float: Run = _Tapped(float_module, names).run
         if one_at_a_time:
-            recorded = iter([run_float(feed) for feed in feeds])
-            run_float = lambda feed: next(recorded)  # noqa: E731
+            run_float = recorded(run_float, feeds)
         actual = _Tapped(module, names)
         fidelities = {name: Fidelity() for name in names}
         for feed in feeds:

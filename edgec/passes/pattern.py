@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
+from edgec.diagnostics import Note, Severity
 from edgec.ir.builder import Builder
 from edgec.ir.graph import Graph, Op, Value
 from edgec.ops import build
@@ -50,7 +51,10 @@ class RewriteRule(ABC, Generic[M]):
 
 @dataclass(frozen=True)
 class RewritePass(GraphPass):
-    """Applies rules, sweep after sweep in execution order, until none applies."""
+    """Applies rules, sweep after sweep in execution order, until none applies.
+
+    After `MAX_SWEEPS` it stops all the same, with a warning: the graph is as good as before, the work is not done.
+    """
 
     rules: ClassVar[tuple[RewriteRule[Any], ...]] = ()
 
@@ -62,6 +66,8 @@ class RewritePass(GraphPass):
             total += changes
             if not changes:
                 break
+        else:
+            context.notes.append(_unfinished(self.name, graph))
         if context.explain:
             self._explain(graph, context)
         return total
@@ -96,6 +102,12 @@ class RewritePass(GraphPass):
                 reason = None if match is None else rule.check(match)
                 if reason is not None:
                     context.refusals.append((rule.name, op.describe(), reason))
+
+
+def _unfinished(name: str, graph: Graph) -> Note:
+    found = f"it still found something to rewrite in graph '{graph.name}' after {MAX_SWEEPS} sweeps, and was stopped"
+    advice = "the artifact is checked as any other but may hold needless ops; please report it"
+    return Note(Severity.WARNING, f"pass '{name}'", f"{found}; {advice}")
 
 
 def erase_dead(op: Op | None) -> None:

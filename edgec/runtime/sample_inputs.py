@@ -1,4 +1,7 @@
-"""Repeatable inputs for proving that two ways of running a model agree; never for calibration."""
+"""Repeatable inputs made of what a runtime says of a model, where nothing else is known; never for calibration.
+
+Who has the module at hand gives better ones: `edgec.driver.feeds.trial_inputs` knows what its ops do with an integer.
+"""
 
 from collections.abc import Sequence
 

@@ -171,6 +171,18 @@ def test_pruning_auto_removes_just_what_the_budget_needs(mcu_result: CompileResu
     assert report.compression.pruned_channels > 0
 
 
+def test_only_the_artifact_that_is_given_leaves_a_trace() -> None:
+    one = compile_model(DIGITS, CompileOptions(device="rpi4", scheme="w8", explain=True, print_after="all"))
+    size = one.report.artifact.bytes
+    tried = CompileOptions(
+        device="rpi4", budget=parse_budget(f"flash={size - 2000}B"), prune="auto", explain=True, print_after="all"
+    )  # every scheme but the last misses the budget or is pruned until it holds, and each trial is lowered
+    result = compile_model(DIGITS, tried)
+    headings = [line for line in result.listing.splitlines() if line.startswith("// after ")]
+    assert headings == [line for line in one.listing.splitlines() if line.startswith("// after ")]
+    assert len(result.refusals) == len(set(result.refusals)) == len(one.refusals)
+
+
 def test_an_artifact_far_from_its_float_model_is_warned_of() -> None:
     report = compile_model(DIGITS, CompileOptions(device="rpi4", scheme="fp32", prune=0.7)).report
     check = report.checks.artifact_vs_float

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgec.driver import CompileOptions, compile_model
 from edgec.driver.checks import compare_runs
 from edgec.driver.runner import outputs_in_source_layout
-from edgec.errors import TranslationFault
+from edgec.errors import RuntimeFailure, TranslationFault
 from edgec.target.load import load_device
 
 
@@ -46,6 +46,36 @@ def test_a_wrong_translation_is_a_failure(tmp_path: Path, monkeypatch: pytest.Mo
     message = str(caught.value)
     assert message.startswith("Checking the translation of 'net.onnx': output 'y' departs from onnxruntime ")
     assert message.endswith("please report it (--no-check compiles all the same).")
+
+
+@pytest.mark.parametrize("where", ["__init__", "run_raw"])
+def test_a_float_module_that_does_not_run_is_no_failure_of_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeFailure("running a model of 9 bytes in LiteRT: node 3 failed to prepare")
+
+    path = _model(tmp_path / "net.onnx", TensorProto.FLOAT)
+    monkeypatch.setattr(f"edgec.driver.runner.ArtifactRunner.{where}", fail)
+    with pytest.raises(TranslationFault) as caught:
+        compile_model(path, CompileOptions(device="rpi4", scheme="fp32"))
+    assert str(caught.value) == (
+        "Checking the translation of 'net.onnx': the float module that was made of it does not run in LiteRT, please "
+        "report it: running a model of 9 bytes in LiteRT: node 3 failed to prepare"
+    )
+
+
+def test_a_source_that_does_not_run_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeFailure("running 'net.onnx' in onnxruntime: killed by signal 11")
+
+    path = _model(tmp_path / "net.onnx", TensorProto.FLOAT)
+    monkeypatch.setattr("edgec.driver.source_runtimes.OnnxRuntime.run", fail)
+    checks = compile_model(path, CompileOptions(device="rpi4", scheme="fp32")).report.checks
+    assert checks.float_vs_source is None
+    assert (
+        "the source model could not be compared: running 'net.onnx' in onnxruntime: killed by signal 11" in checks.notes
+    )
 
 
 @pytest.mark.parametrize(("value", "off", "passed"), [(0.46, 1e-5, True), (0.46, 1e-2, False), (0.0, 1e-7, True)])

@@ -18,7 +18,7 @@ import pytest
 
 from edgec.driver import CompileOptions, CompileResult, compile_model
 from edgec.driver.source import load_source
-from edgec.errors import ImportFailure, RuntimeFailure, TranslationFault
+from edgec.errors import ImportFailure, MissingExtra, RuntimeFailure, TranslationFault
 from edgec.frontends.torch import load_pt2, load_torch
 from edgec.runtime.torch_source import TorchSession
 
@@ -383,3 +383,16 @@ def test_a_damaged_archive_is_one_sentence(archive: Path, tmp_path: Path) -> Non
         with pytest.raises(ImportFailure) as caught:
             load_pt2(broken)
         assert "\n" not in str(caught.value)
+
+
+def test_an_exporter_that_needs_a_newer_onnxscript_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def export(*_: object, **__: object) -> None:
+        module = "onnxscript._framework_apis.torch_9_9"
+        raise ModuleNotFoundError(f"No module named '{module}'", name=module)
+
+    monkeypatch.setattr(torch.onnx, "export", export)
+    with pytest.raises(MissingExtra) as caught:
+        load_torch(Small().eval(), torch.zeros(1, 3, 16, 16))
+    message = str(caught.value)
+    assert "the installed onnxscript is too old for torch" in message
+    assert message.endswith("install a newer one with pip install --upgrade onnxscript.")

@@ -70,6 +70,7 @@ def check_pass(
     expected = evaluate(module.main, given)
 
     result = pass_.run(module, context)
+    assert not [note for note in context.notes if note.where.startswith("pass '")], "stopped before its work was done"
     verify(module)
     assert [v.name for v in module.main.inputs] == inputs
     assert [v.name for v in module.main.outputs] == outputs

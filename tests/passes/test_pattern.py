@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from edgec.diagnostics import Severity
 from edgec.ir.builder import Builder
 from edgec.ir.dtype import DType
 from edgec.ir.graph import Graph, Op, Value
@@ -76,6 +77,34 @@ def test_rules_apply_until_none_does_and_then_never_again() -> None:
     verify(graph)
     assert opcodes(graph) == ["neg"]
     assert Toy().run_on_graph(graph, PassContext()) == 0
+
+
+def test_rules_without_an_end_are_stopped_and_told_of() -> None:
+    class Swap(RewriteRule[Op]):
+        anchors = ("neg", "abs")
+
+        def pattern(self, op: Op) -> Op | None:
+            return op
+
+        def rewrite(self, match: Op, builder: Builder) -> None:
+            opcode = "abs" if match.opcode == "neg" else "neg"
+            builder.graph.replace(match, [builder.emit(opcode, [match.operand(0)], name=f"{match.name}'")])
+
+    class Endless(RewritePass):
+        name = "endless"
+        rules = (Swap(),)
+
+    context = PassContext()
+    assert Endless().run_on_graph(chain("neg"), context) == 50
+    (note,) = context.notes
+    assert (note.severity, note.where) == (Severity.WARNING, "pass 'endless'")
+    assert note.message == (
+        "it still found something to rewrite in graph 'main' after 50 sweeps, and was stopped; the artifact is checked "
+        "as any other but may hold needless ops; please report it"
+    )
+    finished = PassContext()
+    Toy().run_on_graph(chain("neg", "neg"), finished)
+    assert not finished.notes
 
 
 def test_replacements_stand_in_place_and_carry_the_source() -> None:

@@ -9,7 +9,8 @@ from edgec.errors import MissingExtra, RuntimeFailure
 from edgec.runtime import tflm
 from edgec.runtime.litert import LiteRTSession
 from edgec.runtime.sample_inputs import sample_inputs
-from edgec.runtime.tflm import ArenaAllocation, TFLMSession, parse_allocations, smallest_arena
+from edgec.runtime.smallest_arena import smallest_arena
+from edgec.runtime.tflm import ArenaAllocation, TFLMSession, parse_allocations
 
 ModelReader = Callable[[str], bytes]
 
@@ -42,7 +43,7 @@ def test_missing_wheel_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     tflm._runtime_module.cache_clear()
     try:
         with pytest.raises(MissingExtra, match=r"pip install 'edgec\[mcu\]'"):
-            tflm.smallest_arena(b"")
+            smallest_arena(b"")
     finally:
         tflm._runtime_module.cache_clear()
 

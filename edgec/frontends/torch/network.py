@@ -124,7 +124,7 @@ def translate_program(
 
 
 def _exported(program: Any, name: str) -> bytes:
-    """The ONNX model that torch's exporter makes of a program; raises ImportFailure."""
+    """The ONNX model that torch's exporter makes of a program; raises ImportFailure and MissingExtra."""
     import torch
 
     with quiet():
@@ -134,6 +134,11 @@ def _exported(program: Any, name: str) -> bytes:
                 exported.optimize()
             proto = exported.model_proto
         except Exception as error:  # the exporter's errors have no common base
+            if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("onnxscript"):
+                raise MissingExtra(
+                    f"Exporting '{name}' with torch's ONNX exporter: the installed onnxscript is too old for torch "
+                    f"{torch.__version__} ({error}); install a newer one with pip install --upgrade onnxscript."
+                ) from error
             raise ImportFailure(
                 f"Exporting '{name}' with torch's ONNX exporter: {reason_of(error)}; "
                 "change that part of the network, or export it to ONNX yourself."

@@ -61,9 +61,7 @@ class OrderClasses:
             self.contracts[op] = found
             free += found.free
             for value in found.tied[1:]:
-                root, other = self._root(found.tied[0]), self._root(value)
-                if other is not root:  # a value may be tied twice; its own parent would have no end
-                    self._parent[other] = root
+                self._tie(value, found.tied[0])
             covered = {*found.tied, *(value for value, _ in found.free)}
             fixed += [v for v in (*op.operands, *op.results) if v is not None and v not in covered]
         for value, groups in free:
@@ -74,8 +72,9 @@ class OrderClasses:
                 self.of(value).divide(value.shape[-1])
 
     def _tie(self, value: Value, other: Value) -> None:
+        """Put `value` into the class of `other`."""
         root, other_root = self._root(value), self._root(other)
-        if root is not other_root:
+        if root is not other_root:  # a value may be tied twice; its own parent would have no end
             self._parent[root] = other_root
 
     def _root(self, value: Value) -> Value:
