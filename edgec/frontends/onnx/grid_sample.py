@@ -141,15 +141,15 @@ def affine_grid(node: Node, context: Translation) -> Value:
     size = node.ints(1) if node.is_constant(1) else None
     spatial = list(size[2:]) if size is not None else list(node.declared_shape()[1:-1])
     aligned = bool(node.int("align_corners", 0))
-    if min(spatial) < 1 or math.prod(spatial) > MAX_GRID:
-        raise Refusal(f"a grid of {spatial} is empty or has more than {MAX_GRID} positions")
+    batch = theta.shape[0]
+    if min(spatial) < 1 or batch * math.prod(spatial) > MAX_GRID:
+        raise Refusal(f"a grid of {[batch, *spatial]} is empty or has more than {MAX_GRID} positions")
     lines = []
     for count in spatial:
         whole = np.linspace(-1, 1, count) if aligned and count > 1 else (2 * np.arange(count) + 1) / count - 1
         lines.append(whole.astype(np.float32))
     mesh = np.meshgrid(*lines, indexing="ij")[::-1]
     rows = np.stack([*mesh, np.ones(spatial, np.float32)], -1).reshape(-1, len(spatial) + 1)
-    batch = theta.shape[0]
     every = context.constant(np.broadcast_to(rows, (batch, *rows.shape)).copy())
     product = context.emit("batch_matmul", [every, theta], adj_y=True)
     return context.reshape(product, [batch, *spatial, len(spatial)])
