@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgec.passes.canonicalize.canonicalize_mean_pool import CanonicalizeMeanPool
+from edgec.passes.canonicalize.canonicalize_movement import CanonicalizeMovement
 from edgec.passes.canonicalize.canonicalize_reshape import CanonicalizeReshape
 from edgec.passes.canonicalize.convert_uint8 import ConvertUint8ToInt8
 from edgec.passes.canonicalize.eliminate_common_subexpressions import EliminateCommonSubexpressions
@@ -34,6 +35,7 @@ PASSES = PassRegistry(
         EliminateIdentities,
         EliminateCommonSubexpressions,
         CanonicalizeReshape,
+        CanonicalizeMovement,
         MoveTransposes,
         CanonicalizeMeanPool,
         CanonicalizeActivation,

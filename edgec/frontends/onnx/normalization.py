@@ -13,11 +13,15 @@ from edgec.ir.graph import Value
 SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 
 
-def batch_normalization(node: Node, context: Translation) -> Value:
-    """BatchNormalization at inference: (x - mean) * scale / sqrt(var + epsilon) + bias, as one product and one sum."""
+def batch_normalization(node: Node, context: Translation) -> Result:
+    """BatchNormalization at inference: (x - mean) * scale / sqrt(var + epsilon) + bias, as one product and one sum.
+
+    In training mode it takes the statistics of x. That is computed for constants, which is how weights are
+    standardized in front of a convolution; at run time it is the sign of a model exported for training.
+    """
     x = node.input(0)
     if node.int("training_mode", 0) or any(node.outputs[1:]):
-        raise Refusal("batch normalization in training mode is not supported; export the model in eval mode")
+        return _normalized_by_own_statistics(node, context)
     if not node.int("spatial", 1):
         raise Refusal("statistics for each position (spatial = 0) are not supported")
     if x.type.rank < 2:
@@ -33,6 +37,24 @@ def batch_normalization(node: Node, context: Translation) -> Value:
         context, context.mul(context.sub(x, parameters[2]), inverse_root(context, parameters[3], epsilon)),
         parameters[0], parameters[1],
     )  # fmt: skip
+
+
+def _normalized_by_own_statistics(node: Node, context: Translation) -> Result:
+    """Y, the running mean and variance, and those of x itself (which opsets before 14 give, too)."""
+    operands = [node.input(i).data for i in range(5)]
+    if any(operand is None for operand in operands) or not node.int("spatial", 1):
+        raise Refusal("batch normalization in training mode is not supported; export the model in eval mode")
+    x, scale, bias, running_mean, running_variance = (np.asarray(o, np.float64) for o in operands)
+    if x.ndim < 2 or any(len(p) != x.shape[1] for p in (scale, bias, running_mean, running_variance)):
+        raise Refusal(f"its operand {list(x.shape)} has no channel axis that its parameters fit")
+    others = tuple(axis for axis in range(x.ndim) if axis != 1)
+    mean, variance = x.mean(others), x.var(others)
+    factor, along = scale / np.sqrt(variance + node.float("epsilon", 1e-5)), (-1, *[1] * (x.ndim - 2))
+    result = (x - mean.reshape(along)) * factor.reshape(along) + bias.reshape(along)
+    kept = node.float("momentum", 0.9)
+    running = [old * kept + new * (1 - kept) for old, new in ((running_mean, mean), (running_variance, variance))]
+    arrays = (result, *running, mean, variance)
+    return [context.constant(array, node.input(0).dtype) for array in arrays[: len(node.outputs)]]
 
 
 def _per_channel(context: Translation, node: Node, index: int) -> Value:

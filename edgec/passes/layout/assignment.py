@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from edgec.ir.graph import Value
 from edgec.passes.layout.min_cut import Network
 from edgec.passes.layout.part import BoundaryPart, Mode, Part
+from edgec.passes.layout.storage_order import StorageOrder
 
 VISITS_PER_PART = 100  # bounds the search in graphs where many frames lead nowhere
 Frame = dict[Part, Mode]
@@ -119,10 +120,22 @@ class Assignment:
             yield self._spread(edge.producer, backward)
 
     def _spread(self, start: Part, mode: Mode) -> Frame:
-        """Everything that can follow `start` into `mode`, as far as this changes anything."""
+        """Everything that can follow `start` into `mode`, as far as this changes anything.
+
+        What an order says surely goes before what it leaves open: a part that is reached only from a value without some
+        of its dimensions supposes where these stand.
+        """
         frame: Frame = {start: mode}
         queue = deque([start])
-        while queue:
+        open_ends: deque[tuple[Part, int, StorageOrder]] = deque()
+        while queue or open_ends:
+            if not queue:
+                there, slot, order = open_ends.popleft()
+                supposed = None if there in frame else there.supposed_mode_for(slot, order)
+                if supposed is not None:
+                    frame[there] = supposed
+                    queue.append(there)
+                continue
             part = queue.popleft()
             for edge in self.edges_of[part]:
                 here, there, slot = (edge.out, edge.user, edge.into)
@@ -135,6 +148,8 @@ class Assignment:
                 if followed is not None:
                     frame[there] = followed
                     queue.append(there)
+                else:
+                    open_ends.append((there, slot, order))
         return frame
 
     def _edges_around(self, frame: Frame) -> list[Edge]:

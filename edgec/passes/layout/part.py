@@ -63,6 +63,10 @@ class Part(ABC):
     def mode_for(self, slot: int, order: StorageOrder) -> Mode | None:
         """The mode in which slot number `slot` has `order`; None where there is none."""
 
+    def supposed_mode_for(self, slot: int, order: StorageOrder) -> Mode | None:
+        """A mode in which the slot has `order` where `mode_for` has none, as several would do; None if none does."""
+        return None
+
     @property
     def is_as_written(self) -> bool:
         """True where every slot is stored as written."""
@@ -181,11 +185,34 @@ class SpacePart(Part):
         space, shape = self.space, self.space.shapes[slot]
         if any(size == 1 and full > 1 for size, full in zip(shape, space.sizes)):
             return None  # where the missing dimensions would be stored does not follow
+        pieces = self._pieces_for(slot, order)
+        return None if pieces is None else self._mode_of(pieces)
+
+    def supposed_mode_for(self, slot: int, order: StorageOrder) -> Mode | None:
+        """Dimensions that the slot does not have keep the places they have now; the others stand as `order` says."""
+        known = self._pieces_for(slot, order)
+        if known is None:
+            return None
+        shape = self.space.shapes[slot]
+        places = [i for i, piece in enumerate(self.mode.pieces) if shape[piece.dim] > 1]
+        if len(places) != len(known):
+            return None
+        pieces = list(self.mode.pieces)
+        for place, piece in zip(places, known):
+            pieces[place] = piece
+        return self._mode_of(tuple(pieces))
+
+    def _pieces_for(self, slot: int, order: StorageOrder) -> tuple[Piece, ...] | None:
+        """The stored axes of the dimensions that the slot has."""
+        space, shape = self.space, self.space.shapes[slot]
         pieces = pieces_in(order, shape)
         if pieces is None or any(p.size != shape[p.dim] for p in pieces if p.dim in space.undivided):
             return None
-        pieces = tuple(Piece(p.dim, space.sizes[p.dim], 1) if p.dim in space.undivided else p for p in pieces)
-        if len(runs_of(pieces)) > max(len(shape), 4) or not self._ends_in_place(pieces):
+        return tuple(Piece(p.dim, space.sizes[p.dim], 1) if p.dim in space.undivided else p for p in pieces)
+
+    def _mode_of(self, pieces: tuple[Piece, ...]) -> Mode | None:
+        """The mode with these axes; None where they are too many or not where they have to be."""
+        if len(runs_of(pieces)) > max(len(self.space.sizes), 4) or not self._ends_in_place(pieces):
             return None
         return self._mode(pieces)
 

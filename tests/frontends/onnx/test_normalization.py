@@ -4,6 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
+
+from edgec.backends.tflite import serialize
+from edgec.frontends.onnx import read_onnx
+from edgec.runtime.litert import LiteRTSession
 
 
 def random(*shape: int) -> np.ndarray:
@@ -39,6 +44,31 @@ def test_batch_normalization_refusals(
     compare: Any, inputs: list[np.ndarray], constants: tuple[int, ...], attributes: dict[str, Any], reason: str
 ) -> None:
     assert compare.refusal("BatchNormalization", inputs, constants=constants, **attributes) == reason
+
+
+@pytest.mark.parametrize("opset", [13, 17])
+def test_weights_standardized_by_batch_normalization_in_training_mode(compare: Any, opset: int) -> None:
+    """What torch's exporter writes for a convolution whose weights are normalized in `forward` (NFNet)."""
+    filters, ones, zeros = random(1, 8, 27) * 3 + 1, np.ones(8, np.float32), np.zeros(8, np.float32)
+    extra = ["m", "v"] if opset >= 14 else ["m", "v", "saved_m", "saved_v"]
+    mode = {"training_mode": 1} if opset >= 14 else {}
+    constants = {"f": filters, "g": random(8), "b": zeros, "mean": zeros, "var": ones, "shape": np.array([8, 3, 3, 3])}
+    normalized = "BatchNormalization", ["f", "g", "b", "mean", "var"], ["n", *extra]
+    nodes = [
+        helper.make_node(*normalized, epsilon=1e-5, **mode),
+        helper.make_node("Reshape", ["n", "shape"], ["w"]),
+        helper.make_node("Conv", ["x", "w"], ["y"]),
+    ]
+    x = random(2, 3, 6, 5)
+    model = compare.nodes_model(nodes, {"x": x}, ["y"], constants=constants, opset=opset)
+    module = read_onnx(model.SerializeToString(), "model.onnx")
+    rows = filters[0].astype(np.float64)
+    rows = (rows - rows.mean(1, keepdims=True)) / np.sqrt(rows.var(1, keepdims=True) + 1e-5) * constants["g"][:, None]
+    plain = helper.make_node("Conv", ["x", "w"], ["y"])
+    weights = {"w": rows.reshape(8, 3, 3, 3).astype(np.float32)}
+    expected = compare.expected_outputs(compare.nodes_model([plain], {"x": x}, ["y"], constants=weights), {"x": x})
+    found = LiteRTSession(serialize(module), xnnpack=False).run([x])
+    compare.assert_close("y", found[0], expected[0])
 
 
 @pytest.mark.parametrize("axis", [-1, 1, 2, -4])

@@ -283,6 +283,17 @@ def test_no_left_matrix_is_made_transposed(check_pass: Check, nchw: Nchw) -> Non
     assert not checked.changed
 
 
+def test_stacked_branches_and_their_sum(check_pass: Check, nchw: Nchw) -> None:
+    """A selective kernel: branches stacked along a new axis, weighted and summed; that axis stays in front."""
+    g = nchw()
+    x = g.input("x", 2, 3, 6, 5)
+    branches = [g.b.emit("abs", [g.conv(x, 4)]) for _ in range(2)]
+    stacked = g.b.emit("concatenation", [g.reshape(y, 2, 1, 4, 6, 5) for y in branches], axis=1)
+    total = g.b.emit("sum", [g.b.emit("mul", [stacked, g.noise(2, 4, 1, 1)]), g.b.ints([1])])
+    checked = check_pass(g.module(y=g.conv(total, 2)), MoveTransposes())
+    assert count_transposes(checked.module) == 0
+
+
 def test_sequences_of_rank_three(check_pass: Check, nchw: Nchw) -> None:
     """A 1-D convolution as the front end writes it: NCL -> NLC -> [N,1,L,C] and back."""
     g = nchw()
