@@ -23,10 +23,11 @@ class ArtifactRunner:
     """
 
     def __init__(
-        self, artifact: bytes, module: Module, target: Target, *, xnnpack: bool = True, threads: int = 1
-    ) -> None:
+        self, artifact: bytes, module: Module, target: Target, *, xnnpack: bool = True, threads: int = 1,
+        own_buffers: bool = False,
+    ) -> None:  # fmt: skip
         self.names = [value.name for value in module.main.inputs]
-        self.session = open_session(artifact, target, xnnpack=xnnpack, threads=threads)
+        self.session = open_session(artifact, target, xnnpack=xnnpack, threads=threads, own_buffers=own_buffers)
         self.has_state = any(_holds_state(graph) for graph in module.graphs)
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -60,11 +61,13 @@ def _holds_state(graph: Graph) -> bool:
     )
 
 
-def open_session(artifact: bytes, target: Target, *, xnnpack: bool = True, threads: int = 1) -> Session:
-    """A session of the target's runtime."""
+def open_session(
+    artifact: bytes, target: Target, *, xnnpack: bool = True, threads: int = 1, own_buffers: bool = False
+) -> Session:
+    """A session of the target's runtime; `own_buffers` lets no two tensors of LiteRT's share memory."""
     if target.runtime == "tflm":
         return TFLMSession(artifact, AMPLE_ARENA_BYTES)
-    return LiteRTSession(artifact, xnnpack=xnnpack, threads=threads)
+    return LiteRTSession(artifact, xnnpack=xnnpack, threads=threads, keep_intermediates=own_buffers)
 
 
 def litert_target(target: Target) -> Target:

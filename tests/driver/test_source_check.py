@@ -10,7 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 from edgec.driver import CompileOptions, compile_model
 from edgec.driver.checks import compare_runs
 from edgec.driver.runner import outputs_in_source_layout
+from edgec.driver.verification import OVERWRITTEN
 from edgec.errors import RuntimeFailure, TranslationFault
+from edgec.runtime.litert import LiteRTSession
 from edgec.target.load import load_device
 
 
@@ -76,6 +78,44 @@ def test_a_source_that_does_not_run_is_a_note(tmp_path: Path, monkeypatch: pytes
     assert (
         "the source model could not be compared: running 'net.onnx' in onnxruntime: killed by signal 11" in checks.notes
     )
+
+
+def _sums_around_reshapes(path: Path) -> Path:
+    """A sum whose reshape is summed again before the sum itself is read, as in blocks of tokens on a grid."""
+    bias = np.random.default_rng(0).standard_normal(8).astype(np.float32)
+    nodes = [
+        helper.make_node("Softmax", ["x"], ["a"], axis=-1),
+        helper.make_node("Reshape", ["a", "rows"], ["a_rows"]),
+        helper.make_node("Softmax", ["a_rows"], ["b_rows"], axis=-1),
+        helper.make_node("Reshape", ["b_rows", "grid"], ["b"]),
+        helper.make_node("Add", ["a", "b"], ["sum"]),
+        helper.make_node("Reshape", ["sum", "rows"], ["sum_rows"]),
+        helper.make_node("Add", ["sum_rows", "bias"], ["moved"]),
+        helper.make_node("Softmax", ["moved"], ["c"], axis=-1),
+        helper.make_node("Mul", ["c", "bias"], ["c_rows"]),
+        helper.make_node("Reshape", ["c_rows", "grid"], ["d"]),
+        helper.make_node("Add", ["sum", "d"], ["y"]),
+    ]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4, 4, 8]) for name in "xy"]
+    constants = {"rows": np.array([1, 16, 8]), "grid": np.array([1, 4, 4, 8]), "bias": bias}
+    weights = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_buffers_that_the_runtime_overwrites_are_no_fault_of_the_translation(tmp_path: Path) -> None:
+    options = CompileOptions(device="rpi4", scheme="fp32")
+    result = compile_model(_sums_around_reshapes(tmp_path / "net.onnx"), options)
+    checks, x = result.report.checks, np.random.default_rng(1).standard_normal((1, 4, 4, 8)).astype(np.float32)
+    assert checks.float_vs_source is not None
+    assert checks.float_vs_source.passed
+    shared, apart = (
+        LiteRTSession(result.artifact, xnnpack=False, keep_intermediates=keep).run([x])[0] for keep in (False, True)
+    )
+    overwritten = bool(np.abs(shared - apart).max() > 1e-3)
+    assert overwritten == any(note.message == OVERWRITTEN for note in result.report.diagnostics)
+    np.testing.assert_allclose(LiteRTSession(result.artifact).run([x])[0], apart, atol=1e-5)
 
 
 @pytest.mark.parametrize(("value", "off", "passed"), [(0.46, 1e-5, True), (0.46, 1e-2, False), (0.0, 1e-7, True)])
