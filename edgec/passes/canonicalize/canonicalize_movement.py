@@ -62,6 +62,54 @@ class ColumnProductAsRow(RewriteRule[Op]):
         builder.graph.replace(match, [result])
 
 
+class DropBroadcast(RewriteRule[Op]):
+    """Let an arithmetic op broadcast its operand itself.
+
+    Before:  %1 = broadcast_to(%n, [1, 64, 32])      After:  %2 = div(%x, %n)
+             %2 = div(%x, %1)  x [1, 64, 32]
+
+    Exporters write a vector normalized by its length this way: the length is expanded first.
+    """
+
+    anchors: ClassVar[tuple[str, ...]] = ("add", "sub", "mul", "div", "maximum", "minimum", "squared_difference")
+
+    def pattern(self, op: Op) -> Op | None:
+        """An op with a repeated operand, and another that has the whole shape by itself."""
+        return op if self._expanded(op) is not None and not op.result.type.is_dynamic else None
+
+    def check(self, match: Op) -> str | None:
+        """Refuse changes of quantization on the way, and shapes only known when run."""
+        index = self._expanded(match)
+        assert index is not None
+        repeated, source = match.operand(index), self._source(match.operand(index))
+        if source.quant != repeated.quant:
+            return f"'{repeated.name}' is quantized otherwise than '{source.name}'"
+        return f"the shape of '{source.name}' is only known at run time" if source.type.is_dynamic else None
+
+    def rewrite(self, match: Op, builder: Builder) -> None:
+        """Read what is repeated."""
+        index = self._expanded(match)
+        assert index is not None
+        repeated = match.operand(index)
+        match.set_operand(index, self._source(repeated))
+        if repeated.producer is not None:
+            erase_dead(repeated.producer)
+
+    @staticmethod
+    def _source(repeated: Value) -> Value:
+        assert repeated.producer is not None
+        return repeated.producer.operand(0)
+
+    @staticmethod
+    def _expanded(op: Op) -> int | None:
+        """The place of an operand whose repetition the other one makes needless."""
+        for index in (0, 1):
+            producer, other = op.operand(index).producer, op.operand(1 - index)
+            if producer is not None and producer.opcode == "broadcast_to" and other.shape == op.result.shape:
+                return index
+        return None
+
+
 class BlockMove(NamedTuple):
     """A written-out move of blocks between space and depth, and what it comes to."""
 
@@ -158,7 +206,9 @@ def _reshaped(builder: Builder, x: Value, shape: tuple[int, ...]) -> Value:
 
 @dataclass(frozen=True)
 class CanonicalizeMovement(RewritePass):
-    """Write products with a column as products with a row, and moves of blocks as the one op they are."""
+    """Write products with a column as ones with a row, moves of blocks as one op, and broadcasts within their users."""
 
     name: ClassVar[str] = "canonicalize_movement"
-    rules: ClassVar[tuple[RewriteRule[Any], ...]] = (ColumnProductAsRow(), RecognizeBlockMove())
+    rules: ClassVar[tuple[RewriteRule[Any], ...]] = (
+        ColumnProductAsRow(), DropBroadcast(), RecognizeBlockMove(),
+    )  # fmt: skip

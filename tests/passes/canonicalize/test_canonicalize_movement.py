@@ -93,3 +93,18 @@ def test_blocks_that_are_not_square_stay(check_pass: Check) -> None:
     graph, b, x = graph_with(2, 3, 4, 6)
     y = b.emit("transpose", [reshaped(b, x, 2, 3, 2, 2, 2, 3), b.ints((0, 3, 5, 1, 2, 4))])
     assert not check_pass(finished(graph, reshaped(b, y, 2, 18, 2, 2)), CanonicalizeMovement()).changed
+
+
+def test_a_length_is_broadcast_by_the_division(check_pass: Check) -> None:
+    """torch's `F.normalize` behind its exporter."""
+    graph, b, x = graph_with(2, 5, 6)
+    length = b.emit("sqrt", [b.emit("sum", [b.emit("square", [x]), b.ints([2])], keep_dims=True)])
+    y = b.emit("div", [x, b.emit("broadcast_to", [length, b.ints((2, 5, 6))])])
+    checked = check_pass(finished(graph, y), CanonicalizeMovement())
+    assert checked.opcodes == ["square", "sum", "sqrt", "div"]
+
+
+def test_a_broadcast_that_gives_the_shape_stays(check_pass: Check) -> None:
+    graph, b, x = graph_with(1, 5, 6)
+    y = b.emit("mul", [b.emit("broadcast_to", [x, b.ints((2, 5, 6))]), b.emit("exp", [x])])
+    assert not check_pass(finished(graph, y), CanonicalizeMovement()).changed
