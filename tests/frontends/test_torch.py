@@ -408,7 +408,11 @@ class DependsOnData(Network):  # type: ignore[misc]
         (nn.ReLU(), None, "Reading 'ReLU': its example inputs are missing; give one tensor"),
         (nn.ReLU(), 3, "Reading 'ReLU': its example inputs are a int; give one tensor"),
         (nn.ReLU(), (torch.zeros(1), {2}), "Reading 'ReLU': its example inputs are a sequence of Tensor, set; give"),
-        ({"state": 1}, torch.zeros(1), "Reading 'dict': it is a dict, no torch.nn.Module."),
+        (
+            {"state": 1},
+            torch.zeros(1),
+            "Reading 'dict': it is a dict, no torch.nn.Module; weights alone are no network",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(network: Any, example: Any, sentence: str) -> None:
