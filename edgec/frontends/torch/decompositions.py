@@ -52,6 +52,7 @@ def decompositions() -> Table:
 
     aten = torch.ops.aten
     return {
+        aten._is_all_true.default: lambda x: x.all(),
         aten.adaptive_max_pool1d.default: lambda x, size: adaptive_max_pool(x, size),
         aten.adaptive_max_pool2d.default: lambda x, size: adaptive_max_pool(x, size),
         aten.adaptive_max_pool3d.default: lambda x, size: adaptive_max_pool(x, size),

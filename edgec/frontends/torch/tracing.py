@@ -36,7 +36,8 @@ def traced(network: Any, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic:
     if any(word in f"{type(cause).__name__} {cause}" for word in DATA_DEPENDENT):
         raise ImportFailure(
             f"Exporting '{name}' with torch.export: what is computed{_place(cause)} follows from a tensor's values "
-            f"({reason_of(cause)}); write it with torch.where, torch.cond or torch.while_loop, and with fixed sizes."
+            f"({reason_of(cause)}); write it with torch.where, torch.cond or torch.while_loop and fixed sizes, "
+            "or compile what torch.onnx.export(..., dynamo=False) makes of it: the way that the example takes."
         ) from cause
     raise ImportFailure(
         f"Exporting '{name}' with torch.export: {reason_of(cause)}{_place(cause)}; change that part of the network, or "

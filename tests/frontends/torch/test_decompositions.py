@@ -95,6 +95,7 @@ def test_what_torch_traced_is_not_printed(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
 def test_an_lstm_that_projects_its_state() -> None:
     torch.manual_seed(0)
     net = torch.nn.LSTM(6, 8, 2, batch_first=True, proj_size=3, bidirectional=True).eval()
