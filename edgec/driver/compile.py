@@ -155,7 +155,9 @@ class _Compilation:
         samples = self._samples(options.calibration, module)
         if (self.source.format == "tflite" or may_crash(float_module)) and not quantized_source:
             try_out(serialize(float_module), float_module, litert_target(device.target))
-        self.run_feeds = run_feeds(float_module, samples, self.source.bytes)
+        network = self.source.network
+        examples = None if network is None else network.examples
+        self.run_feeds = run_feeds(float_module, samples, self.source.bytes, examples)
         source_runs = SourceRuns(self.source, float_module)
         if options.check and not quantized_source and self.source.is_large:
             options.progress("running the source", None)
@@ -203,7 +205,7 @@ class _Compilation:
         try:
             return verify(feeds)
         except (RuntimeFailure, TranslationFault) as error:
-            fitting, why = fitting_feeds(self.source, float_module, feeds)
+            fitting, why = fitting_feeds(self.source, float_module, feeds, numbers=samples is None)
             if len(fitting) == len(feeds):
                 raise
             if samples is not None:

@@ -43,17 +43,18 @@ def _ends(artifact: bytes, inputs: list[np.ndarray]) -> bool:
     return True
 
 
-def fitting_feeds(source: SourceModel, module: Module, feeds: Feeds) -> tuple[Feeds, str]:
-    """Those feeds on which the source runs and gives outputs of the sizes that its file states, and why not the others.
+def fitting_feeds(source: SourceModel, module: Module, feeds: Feeds, *, numbers: bool = True) -> tuple[Feeds, str]:
+    """Those feeds on which the source runs and gives numbers of the sizes that its file states, and why not the others.
 
-    A divisor may be zero, an index out of range, a mask may select fewer elements than the model states.
+    A divisor may be zero, an index out of range, a mask may select fewer elements than the model states, or none: the
+    softmax of nothing is no number, which counts where `numbers` are asked for.
     """
-    complaints = [_complaint(source, module, feed) for feed in feeds]
+    complaints = [_complaint(source, module, feed, numbers=numbers) for feed in feeds]
     fitting = [feed for feed, complaint in zip(feeds, complaints) if complaint is None]
     return fitting, next(filter(None, complaints), "")
 
 
-def _complaint(source: SourceModel, module: Module, feed: Mapping[str, np.ndarray]) -> str | None:
+def _complaint(source: SourceModel, module: Module, feed: Mapping[str, np.ndarray], *, numbers: bool) -> str | None:
     try:
         runtime = source.runtime()
         outputs = runtime.run(feeds_in_source_layout(feed, module))
@@ -62,4 +63,7 @@ def _complaint(source: SourceModel, module: Module, feed: Mapping[str, np.ndarra
     for value, got, stated in zip(module.main.outputs, map(np.shape, outputs), runtime.stated_shapes):
         if len(got) != len(stated) or any(isinstance(size, int) and size != n for n, size in zip(got, stated)):
             return f"output '{value.name}' has shape {list(got)} there, the model states {list(stated)}"
+    for value, array in zip(module.main.outputs, outputs):
+        if numbers and array.dtype.kind in "fc" and np.isnan(array).any():
+            return f"output '{value.name}' is not a number there"
     return None

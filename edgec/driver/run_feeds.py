@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from edgec.data.samples import SampleSet
 from edgec.driver.feeds import Feeds, check_feeds
@@ -24,9 +27,12 @@ class RunFeeds:
     why_none: str | None = None
 
 
-def run_feeds(module: Module, samples: SampleSet | None, source_bytes: int) -> RunFeeds:
+def run_feeds(
+    module: Module, samples: SampleSet | None, source_bytes: int, examples: Mapping[str, np.ndarray] | None = None
+) -> RunFeeds:
     """A few real samples where there are any, else generated numbers on which the module comes to an end.
 
+    `examples` are inputs in the source's layout that came with the model: they stand first among generated ones.
     `source_bytes` is the source file's size: without samples a few hundred bytes that ask for gigabytes are not run.
     """
     too_large = too_large_to_run(module, None if samples is not None else source_bytes)
@@ -34,8 +40,23 @@ def run_feeds(module: Module, samples: SampleSet | None, source_bytes: int) -> R
         return RunFeeds([], too_large)
     feeds: Feeds = check_feeds(module, samples)
     if samples is None:
-        feeds = ending_feeds(module, feeds)
+        example = _example_feed(module, examples or {})
+        feeds = ending_feeds(module, feeds if example is None else [example, *feeds[1:]])
     return RunFeeds(feeds, None if feeds else ENDLESS)
+
+
+def _example_feed(module: Module, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+    """The examples in the module's own layout and types, None where one is missing or has another shape."""
+    feed = {}
+    for value in module.main.inputs:
+        array = examples.get(value.name)
+        if array is None:
+            return None
+        array = array.transpose(module.input_layout.get(value.name, range(array.ndim)))
+        if array.shape != value.shape:
+            return None
+        feed[value.name] = np.ascontiguousarray(array.astype(value.dtype.numpy)).reshape(value.shape)
+    return feed
 
 
 def too_large_to_run(module: Module, source_bytes: int | None) -> str | None:

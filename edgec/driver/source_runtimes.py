@@ -69,7 +69,7 @@ class TorchRuntime:
     def __init__(self, network: TorchImport) -> None:
         from edgec.runtime.torch_source import TorchSession
 
-        self._session = TorchSession(network.network, network.spec, network.inputs, network.dtypes)
+        self._session = TorchSession(network.network, network.spec, network.inputs, network.dtypes, network.leaves)
         self.name = str(self._session.runtime)
         halves = "float16" in network.module.extra.get("source_dtypes", ())
         self.tolerance = HALF_TOLERANCE if halves else FLOAT_TOLERANCE

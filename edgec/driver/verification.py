@@ -12,6 +12,7 @@ from edgec.diagnostics import Note, Severity
 from edgec.driver.checks import compare_runs, count_identical, worst_output
 from edgec.driver.feeds import Feeds
 from edgec.driver.first_departure import Diagnosis, diagnose, diagnose_stored
+from edgec.driver.fitting_feeds import fitting_feeds
 from edgec.driver.options import Progress
 from edgec.driver.original import Original
 from edgec.driver.runner import (
@@ -157,10 +158,10 @@ class _SourceComparison:
         None with a note where the source does not run; raises TranslationFault where the float module does not.
         """
         try:
-            found, self.feeds = self._compared(feeds), feeds
+found, self.feeds = self._on_fitting(feeds, generated=other_feeds is not None)
             if found.passed is False:
                 self.own_buffers = True
-                apart = self._compared(feeds)
+                apart = self._compared(self.feeds)
                 self.own_buffers = apart.passed is True
                 found = apart if self.own_buffers else found
             if found.passed and not found.finite and other_feeds is not None:
@@ -179,6 +180,24 @@ class _SourceComparison:
             notes.append("some outputs are NaN or infinity, in the source as well: give real inputs with --calibration")
         self.name = found.reference
         return found
+
+    def _on_fitting(self, feeds: Feeds, *, generated: bool) -> tuple[Check, Feeds]:
+        """The figures on `feeds`, and these; of generated ones only on those that suit the source, where not all do."""
+        try:
+            found = self._compared(feeds)
+        except RuntimeFailure:
+            if not generated:
+                raise
+            fitting, _ = fitting_feeds(self.source, self.float_module, feeds)
+            if not 0 < len(fitting) < len(feeds):
+                raise
+        else:
+            if found.passed is not False or not generated:
+                return found, feeds
+            fitting, _ = fitting_feeds(self.source, self.float_module, feeds)
+            if not 0 < len(fitting) < len(feeds):
+                return found, feeds
+        return self._compared(fitting), fitting
 
     def _compared(self, feeds: Feeds) -> Check:
         """Both from their initial state; of a large model the source runs first, and is gone when ours is loaded."""

@@ -16,14 +16,18 @@ from edgec.runtime.tensor_info import Array
 class TorchSession:
     """One torch network in evaluation mode on the CPU, without gradients.
 
-    `spec` is the pytree that makes `(args, kwargs)` of the flat inputs, `inputs` their names and `dtypes` torch's
-    element types. A network in training mode is put back into it after each run.
+    `spec` is the pytree that makes `(args, kwargs)` of the flat arguments, `inputs` the names of the tensors among them
+    and `dtypes` torch's element types; `leaves` are the flat arguments where some are no tensors. A network in training
+    mode is put back into it after each run.
     """
 
-    def __init__(self, network: Any, spec: Any, inputs: Sequence[str], dtypes: Sequence[Any]) -> None:
+    def __init__(
+        self, network: Any, spec: Any, inputs: Sequence[str], dtypes: Sequence[Any], leaves: Sequence[Any] = ()
+    ) -> None:
         import torch
 
         self.runtime = RuntimeVersion("torch", torch.__version__)
+        self._leaves = tuple(leaves)
         self._network, self._spec, self._inputs, self._dtypes = network, spec, tuple(inputs), tuple(dtypes)
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
@@ -42,7 +46,9 @@ class TorchSession:
             torch.from_numpy(np.array(feeds[name], copy=True)).to(dtype)
             for name, dtype in zip(self._inputs, self._dtypes)
         ]
-        args, kwargs = pytree.tree_unflatten(tensors, self._spec)
+        flat = iter(tensors)
+        leaves = [next(flat) if isinstance(leaf, torch.Tensor) else leaf for leaf in self._leaves] or tensors
+        args, kwargs = pytree.tree_unflatten(leaves, self._spec)
         training = [part for part in self._network.modules() if part.training]
         try:
             for part in training:

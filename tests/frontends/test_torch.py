@@ -305,7 +305,72 @@ def test_half_precision_comes_out_as_float32() -> None:
     assert out.tolist() == [1.5, 2.0]
 
 
+class Scratch(Network):  # type: ignore[misc]
+    """Writes buffers that no later run reads; takes and returns more than tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scratch", torch.zeros(2, 4))
+        self.register_buffer("runs", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Any, scale: float = 1.0, mode: str = "", extra: Any = None) -> Any:
+        self.scratch.copy_(x)
+        self.runs += 1
+        y = self.scratch * scale
+        return {"y": y if mode == "plain" else y + 1, "count": 3, "none": extra, "z": [y - 1]}
+
+
+def test_constants_among_arguments_and_results() -> None:
+    example = {"x": torch.ones(2, 4), "scale": 2.5, "mode": "plain", "extra": None}
+    result = compiled(Scratch(), example)
+    assert [name for name, _ in result.module.signatures[0].outputs] == ["y", "z_0"]
+    check = result.report.checks.float_vs_source
+    assert check is not None
+    assert check.passed
+
+
+class MaskedAttention(Network):  # type: ignore[misc]
+    """Positions that are masked have no part: where all are, torch gives NaN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x: Any, mask: Any) -> Any:
+        return self.attention(x, x, x, key_padding_mask=mask)[0]
+
+
+def test_feeds_on_which_torch_gives_no_numbers_are_left_out() -> None:
+    mask = torch.tensor([[False, False, True]])
+    result = compiled(MaskedAttention(), (torch.randn(1, 3, 8), mask))
+    check = result.report.checks.float_vs_source
+    assert check is not None
+    assert check.passed
+    assert check.finite
+    assert check.samples in range(1, 9)
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
+
+
+class RunningMean(Network):  # type: ignore[misc]
+    """Keeps a state from run to run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, 4))
+
+    def forward(self, x: Any) -> Any:
+        self.mean.mul_(0.9).add_(x)
+        return x - self.mean
+
+
+class ReadsNumbers(Network):  # type: ignore[misc]
+    """Returns numbers of Python."""
+
+    def forward(self, x: Any) -> Any:
+        return x.tolist()
 
 
 class DependsOnData(Network):  # type: ignore[misc]
@@ -318,11 +383,36 @@ class DependsOnData(Network):  # type: ignore[misc]
 @pytest.mark.parametrize(
     ("network", "example", "sentence"),
     [
-        (DependsOnData(), torch.zeros(1, 4), "Exporting 'DependsOnData' with torch.export: "),
+        (
+            DependsOnData(),
+            torch.zeros(1, 4),
+            "Exporting 'DependsOnData' with torch.export: what is computed in forward (test_torch.py, line ",
+        ),
+        (
+            nn.Conv2d(3, 4, 3),
+            torch.zeros(1, 8, 8, 3),
+            "Running 'Conv2d' on its example inputs (float32[1, 8, 8, 3]): RuntimeError: Given groups=1",
+        ),
+        (
+            nn.Linear(4, 4, device="meta"),
+            torch.zeros(1, 4),
+            "Reading 'Linear': 'weight' is on the device 'meta', and edgec works on the CPU; move",
+        ),
+        (
+            RunningMean(),
+            torch.zeros(1, 4),
+            "Reading 'RunningMean': a run of the network changes its buffer 'mean', and the next run reads it (1 such",
+        ),
+        (ReadsNumbers(), torch.zeros(4), "Reading 'ReadsNumbers': the network returns numbers that it reads"),
+        (nn.ReLU, torch.zeros(1), "Reading 'type': it is the class 'ReLU' itself, no torch.nn.Module; give an"),
         (nn.ReLU(), None, "Reading 'ReLU': its example inputs are missing; give one tensor"),
         (nn.ReLU(), 3, "Reading 'ReLU': its example inputs are a int; give one tensor"),
-        (nn.ReLU(), (torch.zeros(1), 2.0), "Reading 'ReLU': its example inputs are a sequence of Tensor, float; give"),
-        ({"state": 1}, torch.zeros(1), "Reading 'dict': it is a dict, no torch.nn.Module."),
+        (nn.ReLU(), (torch.zeros(1), {2}), "Reading 'ReLU': its example inputs are a sequence of Tensor, set; give"),
+        (
+            {"state": 1},
+            torch.zeros(1),
+            "Reading 'dict': it is a dict, no torch.nn.Module; weights alone are no network",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(network: Any, example: Any, sentence: str) -> None:

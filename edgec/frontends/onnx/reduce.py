@@ -122,15 +122,23 @@ def _sum_square(reduction: Reduction, x: Value) -> Value:
     return reduction.emit("sum", reduction.context.mul(x, x))
 
 
+_EXTREME_OF = {"arg_max": "reduce_max", "arg_min": "reduce_min"}
+
+
 def _arg(opcode: str) -> Translate:
     def translate(node: Node, context: Translation) -> Value:
         x = node.input(0)
         last = node.int("select_last_index", 0)  # TFLite's kernel gives the first of equal elements
         axis = normalize_axis(node.int("axis", 0), x.type.rank)
-        wide = context.cast(x, computed_in(x.dtype, _ARG))
+        kernel = opcode
+        if x.dtype is DType.INT64:  # no kernel takes it: the first place that equals the extreme
+            extreme = context.emit(_EXTREME_OF[opcode], [x, context.ints([axis])], keep_dims=True)
+            wide, kernel = context.cast(context.emit("equal", [x, extreme]), DType.INT32), "arg_max"
+        else:
+            wide = context.cast(x, computed_in(x.dtype, _ARG))
         if last:
             wide = context.emit("reverse_v2", [wide, context.ints([axis])])
-        found = context.emit(opcode, [wide, context.ints(axis)], output_type="INT64")
+        found = context.emit(kernel, [wide, context.ints(axis)], output_type="INT64")
         if last:
             found = context.sub(context.like(found, x.shape[axis] - 1), found)
         if not node.int("keepdims", 1):

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from edgec.errors import ImportFailure
-from edgec.frontends.torch.network import Shapes, TorchImport, import_torch, quiet, reason_of, translate_program
+from edgec.frontends.torch.network import Shapes, TorchImport, import_torch, quiet, translate_program
+from edgec.frontends.torch.tracing import reason_of
 
 SAVE_AGAIN = "save the network again with torch.export.save of PyTorch 2.8 or newer"
 KNOWN_MEMBERS = re.compile(

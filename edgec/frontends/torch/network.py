@@ -9,16 +9,19 @@ import hashlib
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
-from io import StringIO
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from edgec.errors import ImportFailure, MissingExtra
 from edgec.frontends.onnx import read_onnx
 from edgec.frontends.torch.decompositions import decomposed
 from edgec.frontends.torch.example_shapes import with_shapes
+from edgec.frontends.torch.state import remembered_buffers
+from edgec.frontends.torch.tracing import reason_of, traced
 from edgec.ir.graph import Module
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 Shapes = Mapping[str, Sequence[int]]
 # The exporter's own optimizer takes longer than all passes of edgec, so it runs only where it writes these away.
 NEEDS_OPTIMIZER = {"SplitToSequence", "SequenceAt", "SequenceConstruct", "ConcatFromSequence", "If", "Loop"}
-LONGEST_REASON = 240  # characters of torch's own explanation; it goes on for pages
+CONSTANTS = (bool, int, float, str, type(None))  # arguments that are fixed at their example
 
 atexit.register(gc.freeze)  # torch leaves cycles behind that take 0.8 s to walk when Python ends
 
@@ -36,9 +39,10 @@ atexit.register(gc.freeze)  # torch leaves cycles behind that take 0.8 s to walk
 class TorchImport:
     """A translated network, and what runs it as its author wrote it.
 
-    `network` is called with what `spec` makes of the inputs in the order of `module`'s; `dtypes` are theirs in torch.
+    `network` is called with what `spec` makes of `leaves`, the example arguments, once the tensors among them are
+    replaced by the inputs in the order of `module`'s; `dtypes` are theirs in torch.
     `sha256` and `bytes` are those of the exported ONNX model, which holds every weight; `exported` makes it once more.
-    `unroll` is as it was asked for.
+    `unroll` is as it was asked for. `examples` are the example inputs by name as arrays, where the program has them.
     """
 
     module: Module
@@ -46,10 +50,12 @@ class TorchImport:
     spec: Any
     inputs: tuple[str, ...]
     dtypes: tuple[Any, ...]
+    leaves: tuple[Any, ...]
     sha256: str
     bytes: int
     exported: Callable[[], builtins.bytes]
     unroll: bool = False
+    examples: Mapping[str, Any] = field(default_factory=dict)
 
     def at_sizes(self, exported: builtins.bytes, shapes: Shapes) -> Module:
         """The network translated once more at other sizes of its dynamic dimensions, from the exported ONNX model."""
@@ -87,20 +93,15 @@ def import_network(
 
     name = name or type(network).__name__
     if not isinstance(network, torch.nn.Module):
-        raise ImportFailure(f"Reading '{name}': it is a {type(network).__name__}, no torch.nn.Module.")
+        raise ImportFailure(f"Reading '{name}': {_no_network(network)}")
+    if isinstance(network, torch.jit.ScriptModule):
+        raise ImportFailure(f"Reading '{name}': it is TorchScript; give the torch.nn.Module that it was made from.")
     args, kwargs = _arguments(example_inputs, name)
     dynamic = None
     if shapes:
         args, kwargs, dynamic = with_shapes(network, args, kwargs, shapes, f"Reading '{name}'")
-    partial_graph = StringIO()  # torch prints what it has traced before it raises: pages that tell a user nothing
-    with quiet(), inference(network), redirect_stderr(partial_graph):
-        try:
-            program = torch.export.export(network, args, kwargs, dynamic_shapes=dynamic, strict=False)
-        except Exception as error:  # the network's own code runs here
-            raise ImportFailure(
-                f"Exporting '{name}' with torch.export: {reason_of(error)}; change that part of the network, or export "
-                "it to ONNX yourself."
-            ) from error
+    with quiet(), inference(network):
+        program = traced(network, args, kwargs, dynamic, name)
     return translate_program(program, network, name, shapes, unroll=unroll)
 
 
@@ -111,15 +112,19 @@ def translate_program(
 
     Raises as `import_network`.
     """
+    _check_state(program, name)
+    _drop_constant_outputs(program, name)
     data = _exported(program, name)
     module = read_onnx(data, name, shapes, unroll=unroll)
     module.source_format = "torch"
     _name_outputs(module, program)
-    leaves = _input_tensors(program)
+    leaves = _arguments_of(program)
     names = tuple(value.name for value in module.main.inputs)
     return TorchImport(
-        module, network, program.call_spec.in_spec, names, tuple(leaf.dtype for leaf in leaves),
+        module, network, program.call_spec.in_spec, names, tuple(leaf.dtype for leaf in leaves if _is_tensor(leaf)),
+        leaves,
         hashlib.sha256(data).hexdigest(), len(data), partial(_exported, program, name), unroll,
+        dict(zip(names, _example_arrays(program))),
     )  # fmt: skip
 
 
@@ -127,7 +132,7 @@ def _exported(program: Any, name: str) -> bytes:
     """The ONNX model that torch's exporter makes of a program; raises ImportFailure and MissingExtra."""
     import torch
 
-    with quiet():
+    with quiet(), torch.no_grad():
         try:
             exported = torch.onnx.export(decomposed(program), dynamo=True, verbose=False, optimize=False)
             if any(node.op_type in NEEDS_OPTIMIZER for node in exported.model.graph):
@@ -154,9 +159,11 @@ def _name_outputs(module: Module, program: Any) -> None:
     from torch.utils import _pytree as pytree
 
     spec, signature = program.call_spec.out_spec, module.signatures[0]
-    if spec.num_leaves != len(signature.outputs):
-        return
+    leaves = program.graph.output_node().args[0][-spec.num_leaves :] if spec.num_leaves else ()
     paths = [path for path, _ in pytree.tree_flatten_with_path(pytree.tree_unflatten(range(spec.num_leaves), spec))[0]]
+    paths = [path for path, leaf in zip(paths, leaves) if leaf is not None]
+    if len(paths) != len(signature.outputs):
+        return
     names = [
         name if all(isinstance(key, pytree.SequenceKey) for key in path) else _path_name(path)
         for path, (name, _) in zip(paths, signature.outputs)
@@ -223,11 +230,21 @@ def inference(network: Any) -> Iterator[None]:
             part.training = True
 
 
+def _no_network(found: Any) -> str:
+    if isinstance(found, type):
+        return f"it is the class '{found.__name__}' itself, no torch.nn.Module; give an instance of it."
+    kind = f"it is a {type(found).__name__}, no torch.nn.Module"
+    if isinstance(found, Mapping):
+        return f"{kind}; weights alone are no network: build it, and give it the weights by load_state_dict."
+    return f"{kind}; call it in the forward of one." if callable(found) else f"{kind}."
+
+
 def _arguments(example_inputs: Any, name: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
     import torch
 
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
+    example_inputs = torch.utils._pytree.tree_map_only(np.ndarray, torch.from_numpy, example_inputs)
     if isinstance(example_inputs, torch.Tensor):
         args = (example_inputs,)
     elif isinstance(example_inputs, Mapping):
@@ -235,10 +252,11 @@ def _arguments(example_inputs: Any, name: str) -> tuple[tuple[Any, ...], dict[st
     elif isinstance(example_inputs, (tuple, list)):
         args = tuple(example_inputs)
     leaves = torch.utils._pytree.tree_leaves((args, kwargs))
-    if not leaves or not all(isinstance(leaf, torch.Tensor) for leaf in leaves):
+    tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+    if not tensors or not all(isinstance(leaf, (torch.Tensor, *CONSTANTS)) for leaf in leaves):
         raise ImportFailure(
             f"Reading '{name}': its example inputs are {_described(example_inputs)}; give one tensor, a tuple of "
-            "tensors, or a mapping of argument names to tensors."
+            "tensors, or a mapping of argument names to tensors; numbers, texts and None among them stay as given."
         )
     return args, kwargs
 
@@ -253,11 +271,51 @@ def _described(inputs: Any) -> str:
     return f"a {type(inputs).__name__}"
 
 
-def _input_tensors(program: Any) -> list[Any]:
-    """The placeholder values of the user's inputs, in the order of the signature."""
-    user = set(program.graph_signature.user_inputs)
-    nodes = [node for node in program.graph.nodes if node.op == "placeholder" and node.name in user]
-    return [node.meta["val"] for node in nodes]
+def _arguments_of(program: Any) -> tuple[Any, ...]:
+    """The leaves of the program's arguments, tensors as examples of their shape and type, anything else as it is."""
+    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    user = [spec.arg for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"]
+    return tuple(nodes[arg.name].meta["val"] if type(arg).__name__ == "TensorArgument" else arg.value for arg in user)
+
+
+def _example_arrays(program: Any) -> list[Any]:
+    """The example inputs that were exported with a program, none where it has none."""
+    from torch.utils import _pytree as pytree
+
+    tensors = [leaf for leaf in pytree.tree_leaves(program.example_inputs) if _is_tensor(leaf)]
+    return [tensor.detach().cpu().resolve_conj().resolve_neg().numpy() for tensor in tensors]
+
+
+def _is_tensor(leaf: Any) -> bool:
+    import torch
+
+    return isinstance(leaf, torch.Tensor)
+
+
+def _drop_constant_outputs(program: Any, name: str) -> None:
+    """Numbers and texts among the outputs are no tensors: the exporter leaves None out, and fails on all else.
+
+    Raises ImportFailure where a number is computed.
+    """
+    output = program.graph.output_node()
+    leaves = tuple(leaf if hasattr(leaf, "op") else None for leaf in output.args[0])
+    if not all(leaf is None or _is_tensor(leaf.meta.get("val")) for leaf in leaves):
+        raise ImportFailure(
+            f"Reading '{name}': the network returns numbers that it reads from a tensor or a shape; return tensors."
+        )
+    output.args = (leaves,)
+
+
+def _check_state(program: Any, name: str) -> None:
+    """Raises ImportFailure for a network that remembers something from one run to the next."""
+    with quiet():
+        remembered = remembered_buffers(program)
+    if remembered:
+        raise ImportFailure(
+            f"Reading '{name}': a run of the network changes its buffer '{remembered[0]}', and the next run reads it "
+            f"({len(remembered)} such in all); torch's exporter drops that, so pass such a state as an input and "
+            "return it as an output, and call eval() before torch.export where it belongs to a normalization."
+        )
 
 
 def _drop_remarks(proto: Any) -> None:
@@ -266,12 +324,3 @@ def _drop_remarks(proto: Any) -> None:
     for part in (proto, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         part.doc_string = ""
         del part.metadata_props[:]
-
-
-def reason_of(error: BaseException) -> str:
-    """The innermost cause's first line that says something."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return text.rstrip(".") if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON].rstrip()} …"

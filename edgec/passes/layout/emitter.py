@@ -106,8 +106,10 @@ class Emitter:
         if permutation is not None:
             return self._transposed(tensor, permutation)
         cut = refined(held, order)
-        if cut is None:
-            raise AssertionError(f"'{value.name}': orders {held} and {order} have no common refinement")
+        if cut is None:  # as where [48, 23] turned meets [4, 23, 12] turned: by way of the elements as written
+            plain = as_written(value.type.elements)
+            tensor, cut = self.fetch(value, plain, (value.type.elements,)), refined(plain, order)
+            assert cut is not None  # nothing cuts one run of elements unevenly
         groups, permutation = _grouped(*cut)
         return self._transposed(self.shaped(tensor, groups), permutation)
 

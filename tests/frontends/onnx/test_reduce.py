@@ -84,6 +84,13 @@ def test_positions_in_integers(compare: Any, dtype: str) -> None:
     compare.check_node("ArgMax", [RNG.integers(0, 9, (3, 4)).astype(dtype)], axis=1)
 
 
+@pytest.mark.parametrize("op_type", ["ArgMax", "ArgMin"])
+def test_positions_in_wide_integers(compare: Any, op_type: str) -> None:
+    x = RNG.integers(0, 3, (3, 4, 5)) + (1 << 40)  # with ties, and beyond what int32 and float32 tell apart
+    compare.check_node(op_type, [x], axis=1, keepdims=0)
+    compare.check_node(op_type, [x], axis=-1, select_last_index=1)
+
+
 def test_refusals(compare: Any) -> None:
     axes = compare.refusal("ReduceSum", [positive(2, 3), np.array([1])], opset=13)
     assert axes == "its shape follows from numbers that are only known at run time, and the model states none"
