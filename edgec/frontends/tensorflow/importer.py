@@ -18,7 +18,7 @@ KINDS: dict[str, Kind] = {".keras": "keras", ".h5": "h5", ".hdf5": "h5", ".pb": 
 CONVERT_TIMEOUT_S = 900.0
 RUN_TIMEOUT_S = 120.0
 _MISSING = "install it with pip install 'edgec[tensorflow]', or name a Python that has it with --python"
-_SCRIPT = Path(__file__).with_name("worker.py")
+_SCRIPT = Path(__file__).with_name("worker") / "__main__.py"
 
 
 @dataclass(frozen=True)
