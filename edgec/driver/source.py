@@ -83,12 +83,12 @@ class SourceModel:
         if self.network is not None:
             return TorchRuntime(self.network)
         if self.tensorflow is not None:
-            return TensorflowRuntime(self.tensorflow)
+            return TensorflowRuntime(self.tensorflow, _has_steps(self.module))
         if self.format != "onnx":
             return TfliteRuntime(self.tflite_bytes(), None if self.requantized else FLOAT_TOLERANCE)
         halves = "float16" in self.module.extra.get("source_dtypes", ())
         tolerance = HALF_TOLERANCE if halves else FLOAT_TOLERANCE
-        if any(op.opcode == "quantize" for op in self.module.main.ops):
+        if _has_steps(self.module):
             tolerance = ROUNDING_TOLERANCE
         return OnnxRuntime(OnnxProcess(self.path, lean=True) if self.is_large else self._onnx_process, tolerance)
 
@@ -255,6 +255,11 @@ def _with_open_inputs(path: Path) -> bytes:
     for value in module.main.inputs:
         value.type = replace(value.type, signature=(-1,) * value.type.rank)
     return serialize(module)
+
+
+def _has_steps(module: Module) -> bool:
+    """Whether the source rounds its activations to steps, by QDQ pairs or fake quantization."""
+    return any(op.opcode == "quantize" for op in module.main.ops)
 
 
 def versions(tools: Mapping[str, str]) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from typing import Any
 
 from . import tensor_arrays as arrays
 from .allowed_ops import refuse_ops
+from .composition import composed_after
 from .model import Model, converted
+from .reduced_precision import in_float32, works_in_other_floats
 from .refusal import Refusal, tensorflow
 from .tensor_names import node_name, port
 
@@ -25,19 +27,55 @@ class FrozenGraph(Model):
 
     def convert(self, folder: Path) -> bytes:
         """The float `.tflite`, by the converter for frozen graphs; it knows lists, not the arrays of TF1's loops."""
-        path = self.path
-        if arrays.has_arrays(self.graph_def):
-            path = folder / "without_arrays.pb"
+        graph_def = self.graph_def
+        if arrays.has_arrays(graph_def):
             try:
-                path.write_bytes(arrays.without_arrays(self.graph_def, self._known_shapes()).SerializeToString())
+                graph_def = arrays.without_arrays(graph_def, self._known_shapes())
             except arrays.Unfit as unfit:
                 raise Refusal(str(unfit)) from unfit
+        self.other_floats = works_in_other_floats(self.concrete.graph)
+        if self.other_floats:
+            graph_def = in_float32(graph_def)
+        try:
+            return self._converted(graph_def, folder)
+        except Exception as error:  # the converter's errors have no common base
+            changed = composed_after(error, self._with_known_inputs(graph_def))
+            if changed is None:
+                raise
+            return self._converted(changed, folder)
+
+    def _converted(self, graph_def: Any, folder: Path) -> bytes:
+        path = self.path
+        if graph_def is not self.graph_def:
+            path = folder / "rewritten.pb"
+            path.write_bytes(graph_def.SerializeToString())
         sizes = {name: list(t.shape) for name, t in zip(self.input_names, self.concrete.inputs)}
         converter = tensorflow().compat.v1.lite.TFLiteConverter.from_frozen_graph(
             str(path), [node_name(n) for n in self.input_names], [node_name(n) for n in self.output_names],
             {node_name(n): s for n, s in sizes.items()},
         )  # fmt: skip
         return converted(converter)
+
+    def _with_known_inputs(self, graph_def: Any) -> Any:
+        """The graph, whose shapes follow from those of the inputs; each input is a placeholder of its shape."""
+        tf = tensorflow()
+        result = type(graph_def)()
+        result.CopyFrom(graph_def)
+        nodes = {node.name: node for node in result.node}
+        for name, tensor in zip(self.input_names, self.concrete.inputs):
+            node = nodes[node_name(name)]
+            if name.split(":")[1:] in ([], ["0"]):
+                del node.input[:]
+                dtype = node.attr["dtype"].type or tensor.dtype.as_datatype_enum
+                for key in list(node.attr):
+                    del node.attr[key]
+                node.op = "Placeholder"
+                node.attr["dtype"].type = dtype
+                node.attr["shape"].shape.CopyFrom(tensor.shape.as_proto())
+        graph = tf.Graph()
+        with graph.as_default():
+            tf.import_graph_def(result, name="")
+        return graph
 
     def run(self, feeds: dict[str, Any]) -> list[Any]:
         """Outputs in order for arrays by input name, in a session: a function knows no loops of TF1."""

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .composition import composed_after
 from .input_shapes import Shapes, fixed, given_batch
+from .reduced_precision import in_float32, works_in_other_floats
 from .refusal import tensorflow
 
 
@@ -22,6 +24,7 @@ class Model:
         self.input_names = [name for name, _, _ in inputs]
         self.output_names: list[str] = []
         self.concrete: Any = None
+        self.other_floats: list[str] = []  # the types, apart from float32, that it computes in
 
     def trace(self, shapes: Shapes, output_names: Sequence[str]) -> None:
         """Fix all shapes and trace; raises Refusal where a dimension is not known."""
@@ -45,11 +48,29 @@ class Model:
         """The float `.tflite`; a model with state goes through a SavedModel in `folder`, which sets its first state."""
         tf = tensorflow()
         if not writes_state(self.concrete):
-            return converted(tf.lite.TFLiteConverter.from_concrete_functions([frozen(self.concrete)], self.keep))
+            return self._converted_or_composed()
         module = tf.Module()
         module.model, module.variables_used = self.keep, list(self.concrete.variables)
         tf.saved_model.save(module, str(folder / "stateful"), signatures=self.concrete)
         return converted(tf.lite.TFLiteConverter.from_saved_model(str(folder / "stateful")))
+
+    def _converted_or_composed(self) -> bytes:
+        """The float `.tflite` of the frozen function, whose ops are composed where TFLite lacks them."""
+        whole = frozen(self.concrete)
+
+        def convert(function: Any) -> bytes:
+            return converted(tensorflow().lite.TFLiteConverter.from_concrete_functions([function], self.keep))
+
+        self.other_floats = works_in_other_floats(whole.graph)
+        if self.other_floats:
+            whole = _with_graph(whole, in_float32(whole.graph.as_graph_def()))
+        try:
+            return convert(whole)
+        except Exception as error:  # the converter's errors have no common base
+            changed = composed_after(error, whole.graph)
+            if changed is None:
+                raise
+            return convert(_with_graph(whole, changed))
 
     def run(self, feeds: dict[str, Any]) -> list[Any]:
         """Outputs in order for arrays by input name; other shapes than those traced are traced anew."""
@@ -95,6 +116,12 @@ def writes_state(concrete: Any) -> bool:
     definition = concrete.graph.as_graph_def()
     nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
     return any(node.op.startswith("Assign") for node in nodes)
+
+
+def _with_graph(concrete: Any, graph_def: Any) -> Any:
+    """A frozen function of another graph with the same ends."""
+    constants = importlib.import_module("tensorflow.python.framework.convert_to_constants")
+    return constants._construct_concrete_function(concrete, graph_def, set())
 
 
 def frozen(concrete: Any) -> Any:

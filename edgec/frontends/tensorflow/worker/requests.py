@@ -45,12 +45,12 @@ def answer(request: dict[str, Any], model: Model | None, folder: Path) -> tuple[
         return model, {
             "inputs": model.input_names, "outputs": model.output_names, "tensorflow": str(tensorflow().__version__),
             "dims": [None if shape is None else list(shape) for _, shape, _ in model.inputs],
-            "sha256": hashlib.sha256(data).hexdigest(),
+            "other_floats": model.other_floats, "sha256": hashlib.sha256(data).hexdigest(),
         }  # fmt: skip
     numpy = importlib.import_module("numpy")
     with numpy.load(request["feeds"], allow_pickle=False) as stored:
         feeds = {name: stored[f"array_{i}"] for i, name in enumerate(request["names"])}
-    outputs = model.run(feeds)
+    outputs = [array.astype("float32") if array.dtype.name == "bfloat16" else array for array in model.run(feeds)]
     numpy.savez(request["to"], **{f"array_{i}": array for i, array in enumerate(outputs)})
     return model, {"outputs": len(outputs)}
 
