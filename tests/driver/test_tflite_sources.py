@@ -203,6 +203,21 @@ def test_a_shape_written_into_the_file_is_named(tmp_path: Path) -> None:
     assert message.endswith("what the file states for one shape only has to be changed where the model was made.")
 
 
+def test_an_open_batch_that_shapes_are_computed_from_is_fixed(tmp_path: Path) -> None:
+    module = Module()
+    b = build(module.main)
+    x = module.main.add_input("x", TensorType((1, 4, 4, 2), DType.FLOAT32, None, (-1, 4, 4, 2)))
+    sizes = b.emit("strided_slice", [b.emit("shape", [x], out_type="INT32"), b.ints([0]), b.ints([1]), b.ints([1])],
+                   shrink_axis_mask=1, result_types=[TensorType((), DType.INT32)])  # fmt: skip
+    unknown = TensorType((1, 1), DType.FLOAT32, None, (-1, -1))  # as TensorFlow's converter stores it
+    flat = b.emit("pack", [sizes, b.ints(32)], values_count=2, axis=0)
+    y = b.emit("reshape", [b.emit("relu", [x]), flat], result_types=[unknown])
+    module.main.outputs = [b.emit("tanh", [y], result_types=[unknown])]
+    result = compiled(module, tmp_path, PHONE, scheme="fp32")
+    assert [o.shape for o in result.report.artifact.outputs] == [[1, 32]]
+    assert [op.opcode for op in result.module.main.ops] == ["relu", "reshape", "tanh"]
+
+
 def signed_net() -> Module:
     module = flatten_net((1, 4, 4, 2), (-1, 32))
     module.main.inputs[0].name = "serving_default_image:0"

@@ -34,6 +34,7 @@ PASSES = [
     "eliminate_dead_code",
     "eliminate_identity",
     "canonicalize_reshape",
+    "set_list_entry",
     "eliminate_common_subexpressions",
     "fix_batch",
     "canonicalize_activation",
