@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 FOLDER = sys.argv[1]
@@ -41,6 +42,22 @@ def halves(x: Any) -> None:
     tf.cast(tf.while_loop(lambda i, _: i < 3, lambda i, y: (i + 1, tf.tanh(y) * 2), (0, half))[1], tf.float32, name="y")
 
 
+def write_beside() -> None:
+    """A SavedModel with a signature, and beside it a table that it does not use."""
+    module = tf.Module()
+    words = tf.lookup.KeyValueTensorInitializer(["a", "b"], [1, 2])
+    module.table = tf.lookup.StaticHashTable(words, -1)
+    double = tf.function(lambda x: {"y": tf.tanh(x * 2)}, [tf.TensorSpec([1, 4], tf.float32)])
+    tf.saved_model.save(module, f"{FOLDER}/beside", signatures=double.get_concrete_function())
+
+
+def fake_quantized(x: Any) -> None:
+    """A convolution between steps."""
+    kernel = tf.constant(np.random.default_rng(0).normal(0, 1, (3, 3, 3, 4)), tf.float32)
+    steps = tf.quantization.fake_quant_with_min_max_args
+    tf.nn.conv2d(steps(x, -1, 1), steps(kernel, -2, 2), 1, "SAME", name="y")
+
+
 keras.utils.set_random_seed(0)
 write(
     "volumes", VOLUME, layers.MaxPooling3D(2, 2, "same"), layers.AveragePooling3D(3, 2, "same"),
@@ -57,6 +74,8 @@ for policy in ("mixed_float16", "mixed_bfloat16", "float64"):
     convolution, dense = layers.Conv2D(3, 3, dtype=policy), layers.Dense(2, dtype=policy)
     write(policy, IMAGE, keras.Sequential([convolution, layers.Flatten(), dense]))
 frozen("bicubic", lambda x: tf.compat.v1.image.resize_bicubic(x, [9, 9], name="out"), [None, 5, 6, 2])
+write_beside()
+frozen("steps", fake_quantized, [None, 8, 8, 3])
 frozen("bits", bits, [None, 7])
 frozen("halves", halves, [None, 5])
 quantized = keras.Sequential([keras.Input((8,)), layers.Dense(16, activation="relu"), layers.Dense(4)])

@@ -21,6 +21,8 @@ EXPECTED = {
     "mixed_bfloat16.keras": {"conv_2d": 1, "fully_connected": 1, "cast": 0},
     "float64.keras": {"conv_2d": 1, "fully_connected": 1, "cast": 0},
     "bicubic.pb": {"batch_matmul": 2},
+    "beside": {"tanh": 1, "custom": 0},
+    "steps.pb": {"conv_2d": 1},
     "bits.pb": {"bitwise_xor": 7},
     "halves.pb": {"while": 1, "cast": 0},
     "integers.keras": {"fully_connected": 2},

@@ -55,11 +55,15 @@ class Model:
         return converted(tf.lite.TFLiteConverter.from_saved_model(str(folder / "stateful")))
 
     def _converted_or_composed(self) -> bytes:
-        """The float `.tflite` of the frozen function, whose ops are composed where TFLite lacks them."""
-        whole = frozen(self.concrete)
+        """The float `.tflite` of the frozen function, whose ops are composed where TFLite lacks them.
+
+        Nothing else of the model is handed over: the converter would save its variables and fill its tables.
+        """
+        tf = tensorflow()
+        whole, nothing = frozen(self.concrete), tf.Module()
 
         def convert(function: Any) -> bytes:
-            return converted(tensorflow().lite.TFLiteConverter.from_concrete_functions([function], self.keep))
+            return converted(tf.lite.TFLiteConverter.from_concrete_functions([function], nothing))
 
         self.other_floats = works_in_other_floats(whole.graph)
         if self.other_floats:
