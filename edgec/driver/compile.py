@@ -26,6 +26,7 @@ from edgec.driver.run_feeds import RunFeeds, run_feeds
 from edgec.driver.runner import litert_target
 from edgec.driver.scheme_choice import STATIC, candidate_schemes
 from edgec.driver.shape_request import Requests, parse_requests, planned_sizes
+from edgec.driver.signature_names import by_tensor_name
 from edgec.driver.snapshot import Snapshot
 from edgec.driver.source import ReadOptions, SourceModel, load_source
 from edgec.driver.source_runs import SourceRuns
@@ -91,7 +92,7 @@ class _Compilation:
 
     @cached_property
     def requests(self) -> Requests:
-        return parse_requests(self.options.shapes)
+        return by_tensor_name(parse_requests(self.options.shapes), self.model)
 
     @cached_property
     def source(self) -> SourceModel:

@@ -83,12 +83,12 @@ class SourceModel:
         if self.network is not None:
             return TorchRuntime(self.network)
         if self.tensorflow is not None:
-            return TensorflowRuntime(self.tensorflow)
+            return TensorflowRuntime(self.tensorflow, _has_steps(self.module))
         if self.format != "onnx":
             return TfliteRuntime(self.tflite_bytes(), None if self.requantized else FLOAT_TOLERANCE)
         halves = "float16" in self.module.extra.get("source_dtypes", ())
         tolerance = HALF_TOLERANCE if halves else FLOAT_TOLERANCE
-        if any(op.opcode == "quantize" for op in self.module.main.ops):
+        if _has_steps(self.module):
             tolerance = ROUNDING_TOLERANCE
         return OnnxRuntime(OnnxProcess(self.path, lean=True) if self.is_large else self._onnx_process, tolerance)
 
@@ -204,6 +204,8 @@ def _load_file(path: Path, shapes: Shapes | None, unroll: bool) -> SourceModel:
             from edgec.passes.canonicalize.resize_inputs import resize_inputs
 
             resize_inputs(module, shapes, f"Reading '{path}' with --shape")
+        else:
+            module = _with_fixed_batch(path, module)
     elif suffix == ".pt2":
         from edgec.frontends.torch import load_pt2
 
@@ -213,6 +215,28 @@ def _load_file(path: Path, shapes: Shapes | None, unroll: bool) -> SourceModel:
         raise ImportFailure(f"Reading '{path}': {_not_read(path, suffix)}.")
     size = path.stat().st_size
     return SourceModel(path, suffix[1:], _sha256(path), size, module, network, shapes=shapes, unroll=unroll)
+
+
+def _with_fixed_batch(path: Path, module: Module) -> Module:
+    """The file with the batch that it states, where that alone is open and shapes in it are computed from it.
+
+    TensorFlow's converter writes such files: every shape behind a computed one is stored as 1 for what is not known.
+    """
+    from edgec.frontends.tflite import load_tflite
+    from edgec.passes.canonicalize.fix_batch import only_batch_open
+    from edgec.passes.canonicalize.resize_inputs import resize_inputs
+
+    graph = module.main
+    opened = [value for value in graph.inputs if value.type.is_dynamic]
+    computed = any(op.opcode == "shape" for op in graph.ops)
+    if not opened or not computed or not all(only_batch_open(value) for value in opened) or len(module.graphs) > 1:
+        return module
+    fixed = load_tflite(path)
+    try:
+        resize_inputs(fixed, {value.name: value.shape for value in opened}, f"Reading '{path}'")
+    except ImportFailure:  # something else in it is open: it stays as it is
+        return module
+    return fixed
 
 
 def _not_read(path: Path, suffix: str) -> str:
@@ -255,6 +279,11 @@ def _with_open_inputs(path: Path) -> bytes:
     for value in module.main.inputs:
         value.type = replace(value.type, signature=(-1,) * value.type.rank)
     return serialize(module)
+
+
+def _has_steps(module: Module) -> bool:
+    """Whether the source rounds its activations to steps, by QDQ pairs or fake quantization."""
+    return any(op.opcode == "quantize" for op in module.main.ops)
 
 
 def versions(tools: Mapping[str, str]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 # Largest error of a translation relative to the output's range: kernels sum in other orders, and a source that
 # computes in float16 rounds on its own at every step (0.1 % seen on MLPerf Tiny's ResNet).
-FLOAT_TOLERANCE, HALF_TOLERANCE = 1e-3, 1e-2
+# bfloat16 has three bits less.
+FLOAT_TOLERANCE, HALF_TOLERANCE, BFLOAT_TOLERANCE = 1e-3, 1e-2, 8e-2
 # A source with QDQ pairs rounds its activations to 256 steps: what falls on the other side of a step there is no fault
 # (2.5 % of the range seen on one convolution). This wide bar still catches a wrong layout or a wrong attribute.
 ROUNDING_TOLERANCE = 0.25
@@ -82,12 +83,14 @@ class TorchRuntime:
 class TensorflowRuntime:
     """The model itself in TensorFlow, in the process that converted it."""
 
-    tolerance = FLOAT_TOLERANCE
     stated_shapes: Stated = ()
 
-    def __init__(self, found: TensorflowImport) -> None:
+    def __init__(self, found: TensorflowImport, has_steps: bool) -> None:
         self._found = found
         self.name = found.runtime
+        bars = {"float16": HALF_TOLERANCE, "bfloat16": BFLOAT_TOLERANCE}
+        widest = max(bars.get(name, FLOAT_TOLERANCE) for name in ("float32", *found.other_floats))
+        self.tolerance = ROUNDING_TOLERANCE if has_steps else widest
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Outputs for one set of inputs; raises RuntimeFailure."""

@@ -158,7 +158,7 @@ class _SourceComparison:
         None with a note where the source does not run; raises TranslationFault where the float module does not.
         """
         try:
-found, self.feeds = self._on_fitting(feeds, generated=other_feeds is not None)
+            found, self.feeds = self._on_fitting(feeds, generated=other_feeds is not None)
             if found.passed is False:
                 self.own_buffers = True
                 apart = self._compared(self.feeds)

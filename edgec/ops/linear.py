@@ -25,16 +25,16 @@ def _infer_fully_connected(op: Op) -> list[TensorType]:
 
 
 def _kept_rank(x: Value, units: int, inputs: int, dtype: DType) -> TensorType:
-    if not x.shape or x.shape[-1] != inputs:
+    if not x.shape or (x.shape[-1] != inputs and (x.type.signature or x.shape)[-1] != -1):
         raise ValueError(f"{x.type.rank and x.shape[-1]} inputs do not fit weights [{units}, {inputs}]")
     return derived(x, (*x.shape[:-1], units), (*range(x.type.rank - 1), None), dtype)
 
 
 def _flat(x: Value, units: int, inputs: int, dtype: DType) -> TensorType:
-    if not inputs or x.type.elements % inputs:
-        raise ValueError(f"{x.type.elements} input elements do not fit weights [{units}, {inputs}]")
     moving = x.type.signature is not None and -1 in x.type.signature
-    shape = (x.type.elements // inputs, units)
+    if not inputs or (x.type.elements % inputs and not moving):
+        raise ValueError(f"{x.type.elements} input elements do not fit weights [{units}, {inputs}]")
+    shape = (max(x.type.elements // inputs, 1) if moving else x.type.elements // inputs, units)
     return TensorType(shape, dtype, None, (-1, units) if moving else None)
 
 

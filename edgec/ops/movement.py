@@ -47,11 +47,12 @@ def _infer_transpose(op: Op) -> list[TensorType]:
 
 def _infer_concatenation(op: Op) -> list[TensorType]:
     parts = _parts(op)
-    first = parts[0]
+    # A part whose size is only known at run time (-1) takes that of another one, which says what it must be.
+    first = max(parts, key=lambda part: sum(size != -1 for size in part.type.signature or part.shape))
     axis = normalize_axis(op.attributes["axis"], first.type.rank)
     total = 0
     for part in parts:
-        if part.type.rank != first.type.rank or _without(part.shape, axis) != _without(first.shape, axis):
+        if part.type.rank != first.type.rank or not _alike(part.type, first.type, axis):
             raise ValueError(f"{list(part.shape)} does not join {list(first.shape)} along axis {axis}")
         total += part.shape[axis]
     shape = (*first.shape[:axis], total, *first.shape[axis + 1 :])
@@ -61,16 +62,18 @@ def _infer_concatenation(op: Op) -> list[TensorType]:
     return [dynamic(shape, first.dtype, [i for i in range(len(shape)) if any(s[i] == -1 for s in signatures)])]
 
 
+def _alike(part: TensorType, other: TensorType, but: int) -> bool:
+    """Whether all sizes but those along one axis agree, as far as both are known."""
+    sizes = zip(part.shape, other.shape, part.signature or part.shape, other.signature or other.shape)
+    return all(i == but or a == b or -1 in (known_a, known_b) for i, (a, b, known_a, known_b) in enumerate(sizes))
+
+
 def _parts(op: Op) -> list[Value]:
     parts = [op.operand(i) for i in range(len(op.operands))]
     for part in parts:
         if part.dtype is not parts[0].dtype:
             raise ValueError(f"operands must have one dtype, found {parts[0].dtype.value} and {part.dtype.value}")
     return parts
-
-
-def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    return shape[:axis] + shape[axis + 1 :]
 
 
 def _infer_pack(op: Op) -> list[TensorType]:

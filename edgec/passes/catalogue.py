@@ -12,6 +12,7 @@ from edgec.passes.canonicalize.eliminate_identity import EliminateIdentities
 from edgec.passes.canonicalize.expand_sparse import ExpandSparse
 from edgec.passes.canonicalize.fix_batch import FixBatch
 from edgec.passes.canonicalize.fold_constants import FoldConstants
+from edgec.passes.canonicalize.set_list_entry import SetListEntry
 from edgec.passes.channels.route_channels import RouteChannels
 from edgec.passes.fuse.canonicalize_activation import CanonicalizeActivation
 from edgec.passes.fuse.canonicalize_fully_connected import CanonicalizeFullyConnected
@@ -36,6 +37,7 @@ PASSES = PassRegistry(
         EliminateCommonSubexpressions,
         CanonicalizeReshape,
         CanonicalizeMovement,
+        SetListEntry,
         MoveTransposes,
         CanonicalizeMeanPool,
         CanonicalizeActivation,

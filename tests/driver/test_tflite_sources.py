@@ -11,7 +11,7 @@ from edgec.driver import CompileOptions, CompileResult, compile_model
 from edgec.errors import ImportFailure, LoweringError, QuantizationError
 from edgec.frontends.tflite import read_tflite
 from edgec.ir.dtype import DType
-from edgec.ir.graph import Graph, Module, Op, Value
+from edgec.ir.graph import Graph, Module, Op, Signature, Value
 from edgec.ir.types import QuantParams, TensorType
 from edgec.ops import build
 from edgec.runtime.litert import LiteRTSession
@@ -201,6 +201,49 @@ def test_a_shape_written_into_the_file_is_named(tmp_path: Path) -> None:
     message = str(caught.value)
     assert "reshape 'flat' does not take the new shape: " in message
     assert message.endswith("what the file states for one shape only has to be changed where the model was made.")
+
+
+def test_an_open_batch_that_shapes_are_computed_from_is_fixed(tmp_path: Path) -> None:
+    module = Module()
+    b = build(module.main)
+    x = module.main.add_input("x", TensorType((1, 4, 4, 2), DType.FLOAT32, None, (-1, 4, 4, 2)))
+    sizes = b.emit("strided_slice", [b.emit("shape", [x], out_type="INT32"), b.ints([0]), b.ints([1]), b.ints([1])],
+                   shrink_axis_mask=1, result_types=[TensorType((), DType.INT32)])  # fmt: skip
+    unknown = TensorType((1, 1), DType.FLOAT32, None, (-1, -1))  # as TensorFlow's converter stores it
+    flat = b.emit("pack", [sizes, b.ints(32)], values_count=2, axis=0)
+    y = b.emit("reshape", [b.emit("relu", [x]), flat], result_types=[unknown])
+    module.main.outputs = [b.emit("tanh", [y], result_types=[unknown])]
+    result = compiled(module, tmp_path, PHONE, scheme="fp32")
+    assert [o.shape for o in result.report.artifact.outputs] == [[1, 32]]
+    assert [op.opcode for op in result.module.main.ops] == ["relu", "reshape", "tanh"]
+
+
+def signed_net() -> Module:
+    module = flatten_net((1, 4, 4, 2), (-1, 32))
+    module.main.inputs[0].name = "serving_default_image:0"
+    module.signatures = [Signature("serving_default", 0, (("image", 0),), (("flat", 0),))]
+    return module
+
+
+@pytest.mark.parametrize("name", ["image", "serving_default_image:0"])
+def test_an_input_goes_by_its_name_in_a_signature_too(tmp_path: Path, name: str) -> None:
+    result = compiled(signed_net(), tmp_path, PHONE, shapes={name: (3, 4, 4, 2)})
+    assert [o.shape for o in result.report.artifact.outputs] == [[3, 32]]
+    check = result.report.checks.float_vs_source
+    assert check is not None
+    assert check.identical
+    opened = compiled(signed_net(), tmp_path, PHONE, shapes={name: ("?", 4, 4, 2)}, scheme="fp32")
+    assert opened.module.main.inputs[0].type.signature == (-1, 4, 4, 2)
+
+
+def test_names_in_signatures_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ImportFailure) as caught:
+        compiled(signed_net(), tmp_path, PHONE, shapes={"x": (3, 4, 4, 2)})
+    inputs = "serving_default_image:0 (image in signature 'serving_default')"
+    assert str(caught.value).endswith(f"with --shape: there is no input 'x'; the inputs are {inputs}.")
+    twice = dict.fromkeys(["image", "serving_default_image:0"], (3, 4, 4, 2))
+    with pytest.raises(ImportFailure, match="'serving_default_image:0' is given twice, once by its name in a sig"):
+        compiled(signed_net(), tmp_path, PHONE, shapes=twice)
 
 
 @pytest.mark.parametrize(

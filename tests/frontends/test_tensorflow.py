@@ -26,9 +26,9 @@ from edgec.frontends.tensorflow.process import Worker, environment, run_once
 HDF5_START = b"\x89HDF\r\n\x1a\n"
 
 
-def worker_module() -> Any:
-    """The script that runs in the other interpreter; its top imports the standard library only."""
-    return importlib.import_module("edgec.frontends.tensorflow.worker")
+def worker_module(name: str) -> Any:
+    """A module of the package that runs in the other interpreter; its top imports the standard library only."""
+    return importlib.import_module(f"edgec.frontends.tensorflow.worker.{name}")
 
 
 # -- refusals that need no TensorFlow ----------------------------------------------------------------------------------
@@ -200,55 +200,58 @@ def test_the_other_python_gets_its_own_programs_and_not_our_modules(monkeypatch:
 
 
 def test_the_script_imports_neither_edgec_nor_numpy() -> None:
-    code = "import sys; sys.path.pop(0); import runpy; runpy.run_path(sys.argv[1], run_name='x'); print(*sys.modules)"
-    run = [sys.executable, "-I", "-c", code, str(worker_module().__file__)]
+    code = (
+        "import sys; sys.path.pop(0); import runpy; script = runpy.run_path(sys.argv[1], run_name='x'); "
+        "script['module_of_the_package']('requests'); print(*sys.modules)"
+    )
+    run = [sys.executable, "-I", "-c", code, str(worker_module("__main__").__file__)]
     loaded = subprocess.run(run, capture_output=True, text=True, check=True).stdout.split()
     assert {"edgec", "numpy", "tensorflow"} & {name.split(".")[0] for name in loaded} == set()
 
 
 def test_arguments_without_effect_are_dropped_and_others_kept() -> None:
-    worker = worker_module()
+    worker = worker_module("keras_config")
     layers = [
         {"class_name": "DepthwiseConv2D", "config": {"name": "a", "groups": 1}},
         {"class_name": "DepthwiseConv2D", "config": {"name": "b", "groups": 2}},
         {"class_name": "Conv2D", "config": {"name": "c", "groups": 1}},
     ]
     nested = {"class_name": "Functional", "config": {"layers": layers}}
-    assert sum(worker._repair(layer) for layer in worker._layers(nested)) == 1
+    assert sum(worker.repair(layer) for layer in worker.layers(nested)) == 1
     assert [layer["config"].get("groups") for layer in layers] == [None, 2, 1]  # type: ignore[attr-defined]
 
 
 def test_stored_python_code_is_refused() -> None:
-    worker = worker_module()
+    worker = worker_module("keras_config")
     layer = {"class_name": "Lambda", "config": {"name": "twice", "function": ["4wEA", None, None]}}
     with pytest.raises(worker.Refusal, match="its layer 'twice' is or holds a lambda, Python code stored in the file"):
-        worker._refuse_code({"class_name": "Functional", "config": {"layers": [layer]}})
+        worker.refuse_code({"class_name": "Functional", "config": {"layers": [layer]}})
 
 
 def test_the_reason_is_taken_from_the_line_that_gives_one() -> None:
     text = "Graph execution error:\n\nDetected at node conv defined at\n  File x, line 1\nonly NHWC is supported."
-    assert worker_module()._said(RuntimeError(text)) == "RuntimeError: only NHWC is supported"
+    assert worker_module("refusal").said(RuntimeError(text)) == "RuntimeError: only NHWC is supported"
 
 
 def test_shapes_are_fixed_or_the_flag_is_named() -> None:
-    worker = worker_module()
-    assert worker._fixed("x", (None, 8, 3), {}) == [1, 8, 3]
-    assert worker._fixed("x", (None, None, 3), {"x": [2, 5, 3]}) == [2, 5, 3]
+    worker = worker_module("input_shapes")
+    assert worker.fixed("x", (None, 8, 3), {}) == [1, 8, 3]
+    assert worker.fixed("x", (None, None, 3), {"x": [2, 5, 3]}) == [2, 5, 3]
     with pytest.raises(worker.Refusal, match=r"dimension 1 of input 'x' is not fixed; fix it with --shape x=1,N,3$"):
-        worker._fixed("x", (None, None, 3), {})
+        worker.fixed("x", (None, None, 3), {})
     with pytest.raises(worker.Refusal, match=r"dimension 1 of input 'x' is 8, --shape gives 4$"):
-        worker._fixed("x", (None, 8), {"x": [1, 4]})
+        worker.fixed("x", (None, 8), {"x": [1, 4]})
     with pytest.raises(worker.Refusal, match=r"input 'x' has 2 dimensions \(\?,8\), --shape gives 3$"):
-        worker._fixed("x", (None, 8), {"x": [1, 8, 1]})
+        worker.fixed("x", (None, 8), {"x": [1, 8, 1]})
 
 
 def test_inputs_without_a_shape_take_the_batch_of_those_with_one() -> None:
-    worker = worker_module()
+    worker = worker_module("input_shapes")
     inputs = [("x", (None, 8), None), ("y", (None, 3), None), ("z", (5, 3), None)]
-    assert worker._given_batch(inputs, {}) == 1
-    assert worker._given_batch(inputs, {"z": [5, 3]}) == 1
-    assert worker._given_batch(inputs, {"y": [4, 3]}) == 4
-    assert worker._fixed("x", (None, 8), {}, 4) == [4, 8]
+    assert worker.given_batch(inputs, {}) == 1
+    assert worker.given_batch(inputs, {"z": [5, 3]}) == 1
+    assert worker.given_batch(inputs, {"y": [4, 3]}) == 4
+    assert worker.fixed("x", (None, 8), {}, 4) == [4, 8]
 
 
 # -- onnx2tf, played by a program that behaves like it -----------------------------------------------------------------

@@ -236,22 +236,15 @@ def test_dead_channels_of_an_absurd_width_are_not_looked_for() -> None:
 
 
 def test_a_zip_bomb_called_keras(tmp_path: Path) -> None:
-    from importlib.util import module_from_spec, spec_from_file_location
+    from edgec.frontends.tensorflow.worker import keras_config, keras_file, refusal
 
-    import edgec.frontends.tensorflow as package
-
-    spec = spec_from_file_location("worker", Path(package.__file__).with_name("worker.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    worker = module_from_spec(spec)
-    spec.loader.exec_module(worker)
     with zipfile.ZipFile(tmp_path / "m.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", "{}")
         archive.writestr("model.weights.h5", bytes(100 << 20))
-    with pytest.raises(worker.Refusal, match="unpacks to"):
-        worker._checked_keras(tmp_path / "m.keras")
-    with pytest.raises(worker.Refusal, match="reads its words from a file"):
-        worker._refuse_code({"class_name": "StringLookup", "config": {"name": "l", "vocabulary": "/etc/passwd"}})
+    with pytest.raises(refusal.Refusal, match="unpacks to"):
+        keras_file.checked_keras(tmp_path / "m.keras")
+    with pytest.raises(refusal.Refusal, match="reads its words from a file"):
+        keras_config.refuse_code({"class_name": "StringLookup", "config": {"name": "l", "vocabulary": "/etc/passwd"}})
 
 
 def test_a_diagonal_that_is_a_matrix() -> None:

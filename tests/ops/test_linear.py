@@ -40,6 +40,13 @@ def test_moving_batches(make: Make) -> None:
     assert make("batch_matmul", y, (4, 2)).result.type.signature == (-1, 3, 2)
 
 
+def test_sizes_known_at_run_time_only_fit_any_weights(make: Make) -> None:
+    x = TensorType((1, 1), DType.FLOAT32, None, (-1, -1))
+    for keep_num_dims in (False, True):
+        result = make("fully_connected", x, WEIGHT, keep_num_dims=keep_num_dims).result.type
+        assert (result.shape, result.is_dynamic) == ((1, 5), True)
+
+
 def test_hybrid_and_integer_products(make: Make) -> None:
     int8 = TensorType((2, 3), DType.INT8)
     assert make("batch_matmul", (4, 2), int8).result.dtype is DType.FLOAT32

@@ -57,6 +57,12 @@ def test_operands_known_at_run_time_only(make: Make) -> None:
     assert make("broadcast_to", (3,), AT_RUN_TIME).result.type.signature == (-1, -1)
 
 
+def test_parts_of_unknown_sizes_join_those_of_known_ones(make: Make) -> None:
+    unknown = TensorType((1, 1), DType.FLOAT32, None, (-1, -1))
+    joined = make("concatenation", unknown, (1, 8), unknown, axis=0).result.type
+    assert (joined.shape[1], joined.signature) == (8, (-1, -1))
+
+
 def test_refusals(refusal: Refusal) -> None:
     assert refusal("transpose", (2, 3), [0, 0]).startswith("[0, 0] is no permutation of the 2 axes of ")
     assert refusal("concatenation", (2, 3), (3, 3), axis=1) == "[3, 3] does not join [2, 3] along axis 1"

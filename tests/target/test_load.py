@@ -35,6 +35,7 @@ PASSES = [
     "eliminate_identity",
     "canonicalize_reshape",
     "canonicalize_movement",
+    "set_list_entry",
     "eliminate_common_subexpressions",
     "fix_batch",
     "canonicalize_activation",

@@ -7,7 +7,6 @@ opened, time and memory count.
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
@@ -143,16 +142,10 @@ def _changed_proto(random: Random, data: bytes, kind: str) -> bytes:
 
 @cache
 def _script() -> Any:
-    """edgec's worker script as a module."""
-    import edgec
+    """The module of edgec's worker that answers requests."""
+    from edgec.frontends.tensorflow.worker import requests
 
-    path = Path(edgec.__file__).parent / "frontends" / "tensorflow" / "worker.py"
-    spec = importlib.util.spec_from_file_location("worker_under_test", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return requests
 
 
 class TensorflowTarget:
@@ -255,7 +248,7 @@ def _convert(path: Path, case: Case, folder: Path, pipe: int, watch: Any) -> Non
     }  # fmt: skip
     error = ""
     try:
-        _script()._answer(request, None, folder)
+        _script().answer(request, None, folder)
     except BaseException as raised:  # whatever it is, the worker says so in one line
         error = f"{type(raised).__name__}: {raised}"[:2000] or "error"
     watch.active = False

@@ -18,7 +18,7 @@ KINDS: dict[str, Kind] = {".keras": "keras", ".h5": "h5", ".hdf5": "h5", ".pb": 
 CONVERT_TIMEOUT_S = 900.0
 RUN_TIMEOUT_S = 120.0
 _MISSING = "install it with pip install 'edgec[tensorflow]', or name a Python that has it with --python"
-_SCRIPT = Path(__file__).with_name("worker.py")
+_SCRIPT = Path(__file__).with_name("worker") / "__main__.py"
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class TensorflowImport:
     """A converted model: the bytes of a float `.tflite`, and the names of inputs and outputs in their order.
 
     `dims` holds the model's own dimensions of each input, None for an open one and for a shape that is not known.
+    `other_floats` names the float types, apart from float32, that the model computes in: they became float32.
     The process that converted it stays, to run the model as its author wrote it, until this object goes.
     """
 
@@ -36,6 +37,7 @@ class TensorflowImport:
     runtime: str
     worker: Worker
     dims: tuple[tuple[int | None, ...] | None, ...] = ()
+    other_floats: tuple[str, ...] = ()
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The outputs of TensorFlow itself for arrays by input name; raises ImportFailure."""
@@ -87,7 +89,8 @@ def convert_tensorflow(
         raise
     runtime = f"tensorflow {reply['tensorflow']}"
     dims = tuple(None if sizes is None else tuple(sizes) for sizes in reply["dims"])
-    return TensorflowImport(kind, data, tuple(reply["inputs"]), tuple(reply["outputs"]), runtime, worker, dims)
+    names = (tuple(reply["inputs"]), tuple(reply["outputs"]))
+    return TensorflowImport(kind, data, *names, runtime, worker, dims, tuple(reply["other_floats"]))
 
 
 def _check_file(path: Path, kind: Kind, inputs: Sequence[str], outputs: Sequence[str], doing: str) -> None:

@@ -26,7 +26,7 @@ class FixBatch(GraphPass):
     def run_on_graph(self, graph: Graph, context: PassContext) -> int:
         """Fix one graph; returns the number of values whose shape became static."""
         dynamic = [v for v in graph.values() if v.type.is_dynamic]
-        if not dynamic or not graph.inputs or not all(_only_batch_open(v) for v in graph.inputs):
+        if not dynamic or not graph.inputs or not all(only_batch_open(v) for v in graph.inputs):
             return 0
         kept = {v: v.type for v in dynamic}
         for value in dynamic:
@@ -47,6 +47,7 @@ class FixBatch(GraphPass):
         return f"{changes} shapes made static"
 
 
-def _only_batch_open(value: Value) -> bool:
+def only_batch_open(value: Value) -> bool:
+    """Whether no other dimension than the first is open."""
     signature = value.type.signature
     return signature is None or not value.type.is_dynamic or -1 not in signature[1:]

@@ -16,9 +16,9 @@ LAMBDA = r"is or holds a lambda, Python code stored in the file, which edgec doe
 CUSTOM = r"it uses 'Mine', which is not Keras's own and whose code is not in the file; export the model as a SavedModel"
 
 
-def worker_module() -> Any:
-    """The script that runs in the other interpreter; its top imports the standard library only."""
-    return importlib.import_module("edgec.frontends.tensorflow.worker")
+def worker_module(name: str) -> Any:
+    """A module of the package that runs in the other interpreter; its top imports the standard library only."""
+    return importlib.import_module(f"edgec.frontends.tensorflow.worker.{name}")
 
 
 @pytest.mark.tensorflow
@@ -67,35 +67,35 @@ def test_what_looks_like_it_and_is_read(written: Written, tf_python: str, name: 
     ],
 )
 def test_classes_of_other_modules_are_not_imported(config: dict[str, Any]) -> None:
-    worker = worker_module()
+    worker = worker_module("keras_config")
     with pytest.raises(worker.Refusal, match="which is not Keras's own"):
-        worker._refuse_code(config)
+        worker.refuse_code(config)
 
 
 def test_keras_own_classes_pass_and_training_is_not_read() -> None:
     layer = {"module": "keras.layers", "class_name": "Dense", "config": {"name": "dense", "units": 2}}
     relu = {"module": "builtins", "class_name": "function", "config": "relu6", "registered_name": "function"}
     loss = {"module": "mine", "class_name": "Loss", "config": {}}
-    worker_module()._refuse_code({"layers": [layer, relu], "compile_config": {"loss": loss}})
+    worker_module("keras_config").refuse_code({"layers": [layer, relu], "compile_config": {"loss": loss}})
 
 
 @pytest.mark.parametrize(("version", "fits"), [("1.15.0", False), ("2.15.1", False), ("2.16.0-rc1", True)])
 def test_versions_of_tensorflow(version: str, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = worker_module()
-    monkeypatch.setattr(worker, "_tf", lambda: type("TensorFlow", (), {"__version__": version}))
+    worker = worker_module("refusal")
+    monkeypatch.setattr(worker, "tensorflow", lambda: type("TensorFlow", (), {"__version__": version}))
     if fits:
-        worker._check_version()
+        worker.check_version()
         return
     with pytest.raises(worker.Refusal, match=rf"^TensorFlow {version} is too old; name a Python with 2\.16 or newer"):
-        worker._check_version()
+        worker.check_version()
 
 
 def test_a_tensorflow_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = worker_module()
+    worker = worker_module("refusal")
 
     def broken() -> Any:
         raise ImportError("libtensorflow.so.2: cannot open shared object file")
 
-    monkeypatch.setattr(worker, "_tf", broken)
+    monkeypatch.setattr(worker, "tensorflow", broken)
     with pytest.raises(worker.Refusal, match=r"^importing tensorflow failed: ImportError: libtensorflow\.so"):
-        worker._check_version()
+        worker.check_version()
