@@ -105,11 +105,15 @@ class Emitter:
         permutation = _axis_permutation(held, tensor.shape, order, shape)
         if permutation is not None:
             return self._transposed(tensor, permutation)
-        cut = refined(held, order)
-        if cut is None:
-            raise AssertionError(f"'{value.name}': orders {held} and {order} have no common refinement")
-        groups, permutation = _grouped(*cut)
-        return self._transposed(self.shaped(tensor, groups), permutation)
+        written = as_written(value.type.elements)
+        steps = [(held, order)] if refined(held, order) is not None else [(held, written), (written, order)]
+        for before, behind in steps:  # orders that do not cut evenly each cut what is stored row by row
+            cut = refined(before, behind)
+            if cut is None:
+                raise AssertionError(f"'{value.name}': orders {before} and {behind} have no common refinement")
+            groups, permutation = _grouped(*cut)
+            tensor = self._transposed(self.shaped(tensor, groups), permutation)
+        return tensor
 
     def _transposed(self, tensor: Value, permutation: Sequence[int]) -> Value:
         quant = tensor.quant
