@@ -8,6 +8,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgec.driver import CompileOptions, compile_model
+from edgec.driver.checks import compare_runs
+from edgec.driver.stored_steps import few_steps
 from edgec.errors import QuantizationError
 
 SCALE = 0.05
@@ -91,3 +93,29 @@ def test_activations_between_pairs_are_fused(tmp_path: Path) -> None:
     assert quant.scale == pytest.approx((SCALE,))
     assert check is not None
     assert check.passed
+
+
+def test_an_output_of_few_steps_may_depart_by_a_step(tmp_path: Path) -> None:
+    """The larger part of such an output's range is one step, which rounding decides."""
+    nodes = [*_pair("x"), helper.make_node("Conv", ["x_dq", "w"], ["c"], pads=[1, 1, 1, 1]), *_pair("c")]
+    nodes += [helper.make_node("Reshape", ["c_dq", "shape"], ["y"])]
+    path = _save(tmp_path / "net.onnx", [helper.make_node("Constant", [], ["shape"], value_ints=[1, 4, 8, 8]), *nodes])
+    module = compile_model(path, CompileOptions(device="pixel4", scheme="fp32")).module
+    assert few_steps(module.main.outputs[0]) == pytest.approx(2.01 * SCALE)
+    zero, step = [np.zeros((2, 2), np.float32)], [np.eye(2, dtype=np.float32) * SCALE]
+    for allowed, passed in (([], False), ([few_steps(module.main.outputs[0])], True)):
+        found = compare_runs(
+            lambda _: zero, lambda _: step, [{}], ["y"], name="a", tolerance=0.25, allowed=allowed
+        )  # fmt: skip
+        assert found.passed is passed
+
+
+def test_a_few_far_elements_pass_behind_rounding_only() -> None:
+    values = np.exp(np.linspace(-9, 0, 1000, dtype=np.float32))
+    off = values.copy()
+    off[-1] *= 0.7  # what one step in front of an exponential does
+    for rounding, other, passed in ((True, off, True), (False, off, False), (True, values[::-1], False)):
+        found = compare_runs(
+            lambda _: [values], lambda _, other=other: [other], [{}], ["y"], name="a", tolerance=0.25, rounding=rounding
+        )  # fmt: skip
+        assert found.passed is passed
