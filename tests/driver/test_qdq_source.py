@@ -115,7 +115,8 @@ def test_a_few_far_elements_pass_behind_rounding_only() -> None:
     off = values.copy()
     off[-1] *= 0.7  # what one step in front of an exponential does
     for rounding, other, passed in ((True, off, True), (False, off, False), (True, values[::-1], False)):
+        feed = {"values": values, "other": other}
         found = compare_runs(
-            lambda _: [values], lambda _, other=other: [other], [{}], ["y"], name="a", tolerance=0.25, rounding=rounding
+            lambda f: [f["values"]], lambda f: [f["other"]], [feed], ["y"], name="a", tolerance=0.25, rounding=rounding
         )  # fmt: skip
         assert found.passed is passed

@@ -8,10 +8,12 @@ import numpy as np
 
 from edgec.frontends.onnx.contrib_fused import with_inputs
 from edgec.frontends.onnx.dynamic_quantization import note_rounding
+from edgec.frontends.onnx.integer_products import qlinear_conv
 from edgec.frontends.onnx.linear import gemm, matmul
 from edgec.frontends.onnx.node import Node, Refusal
-from edgec.frontends.onnx.pooling import average_pool
+from edgec.frontends.onnx.pooling import average_pool, max_pool
 from edgec.frontends.onnx.quantize import dequantize_linear, quantize_linear
+from edgec.frontends.onnx.quantized_moves import on_real_numbers
 from edgec.frontends.onnx.quantized_values import quantized_value, real_value
 from edgec.frontends.onnx.recurrent import recurrent
 from edgec.frontends.onnx.translation import Result, Translate, Translation
@@ -71,6 +73,13 @@ def _global_average_pool(node: Node, context: Translation, x: Value) -> Value:
     first = 1 if node.int("channels_last", 0) else 2
     axes = list(range(first, x.type.rank + first - 2))
     return context.emit("mean", [x, context.ints(axes)], keep_dims=True)
+
+
+@on_real_numbers
+def nhwc_max_pool(node: Node, context: Translation) -> Result:
+    """NhwcMaxPool: MaxPool of codes with the channels last."""
+    found = max_pool(with_inputs(node, context.to_channels_first(node.input(0))), context)
+    return context.to_channels_last(found if isinstance(found, Value) else found[0])
 
 
 def concat(node: Node, context: Translation) -> Value:
@@ -138,10 +147,12 @@ CONTRIB_OPS: dict[str, Translate] = {
     "DynamicQuantizeLSTM": dynamic_quantize_lstm,
     "DynamicQuantizeMatMul": dynamic_quantize_matmul,
     "MatMulIntegerToFloat": matmul_integer_to_float,
+    "NhwcMaxPool": nhwc_max_pool,
     "QGemm": quantized_gemm,
     "QLinearAdd": _binary("add"),
     "QLinearAveragePool": _unary(_average_pool),
     "QLinearConcat": concat,
+    "QLinearConv": qlinear_conv,
     "QLinearGlobalAveragePool": _unary(_global_average_pool),
     "QLinearLeakyRelu": _unary(_leaky_relu),
     "QLinearMul": _binary("mul"),

@@ -30,7 +30,8 @@ ROUNDS = "rounds_at_run_time"
 
 
 def in_real_numbers(nodes: Sequence[NodeProto], read_elsewhere: frozenset[str]) -> frozenset[str]:
-    """First outputs of the DynamicQuantizeLinear nodes whose results nothing but products of integers reads.
+    """First outputs of the DynamicQuantizeLinear nodes whose results nothing but products of integers reads, and of the
+    QuantizeLinear nodes that nothing but their inverse reads.
 
     `read_elsewhere` are names that outputs of the graph or its subgraphs use.
     """
@@ -38,13 +39,21 @@ def in_real_numbers(nodes: Sequence[NodeProto], read_elsewhere: frozenset[str]) 
     for node in nodes:
         for index, name in enumerate(node.input):
             uses[name].append((node, index))
-    return frozenset(
-        node.output[0]
-        for node in nodes
-        if node.op_type == "DynamicQuantizeLinear"
-        and len(node.output) == 3
-        and _is_of_products(node, uses, read_elsewhere)
-    )
+    found = set()
+    for node in nodes:
+        dynamic = node.op_type == "DynamicQuantizeLinear" and len(node.output) == 3
+        if (dynamic and _is_of_products(node, uses, read_elsewhere)) or (
+            node.op_type == "QuantizeLinear" and _is_of_pair(node, uses, read_elsewhere)
+        ):
+            found.add(node.output[0])
+    return frozenset(found)
+
+
+def _is_of_pair(node: NodeProto, uses: dict[str, list[_Use]], read_elsewhere: frozenset[str]) -> bool:
+    """Whether only DequantizeLinear nodes of the same scale and zero point read the codes."""
+    users = [user for user, _ in uses[node.output[0]]]
+    alike = all(u.op_type == "DequantizeLinear" and list(u.input)[1:] == list(node.input)[1:] for u in users)
+    return alike and node.output[0] not in read_elsewhere
 
 
 def _is_of_products(node: NodeProto, uses: dict[str, list[_Use]], read_elsewhere: frozenset[str]) -> bool:

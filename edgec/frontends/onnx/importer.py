@@ -41,6 +41,11 @@ MIN_OPSET, MAX_OPSET = 1, 25
 ONNX_DOMAINS = ("", "ai.onnx")
 MAX_INLINED = 20_000
 NO_TRANSLATION = "there is no translation"
+FOR_ONE_MACHINE = ("com.microsoft.nchwc", "com.ms.internal.nhwc")
+REWRITTEN = (
+    "onnxruntime rewrote the model for the machine it ran on; give the model as it was before, or save it with "
+    "ORT_ENABLE_EXTENDED or less"
+)
 SUBGRAPH_OPS = {**CONTROL_FLOW, **sequences.SUBGRAPH_OPS}
 Shapes = Mapping[str, Sequence[int]]
 
@@ -167,6 +172,8 @@ class _GraphTranslator:
         own = proto.domain in ONNX_DOMAINS
         if families.translation(proto) is not None or (own and proto.op_type in SUBGRAPH_OPS):
             return None
+        if proto.domain in FOR_ONE_MACHINE:
+            return REWRITTEN
         return REFUSED.get(proto.op_type, NO_TRANSLATION) if own else NO_TRANSLATION
 
     def _translate_node(self, proto: NodeProto) -> str | None:

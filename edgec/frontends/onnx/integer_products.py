@@ -68,7 +68,11 @@ def qlinear_conv(node: Node, context: Translation) -> Value:
     bias = node.optional(8)
     if bias is not None:
         bias = real_value(context, bias, _products_scale(context, node.input(1), node.input(4)), None, 0)
-    return quantized_value(context, conv(_with(node, x, weight, bias), context), node.input(6), node.input(7))
+    if node.int("channels_last", 0):  # onnxruntime's own form of the op
+        result = context.to_channels_last(conv(_with(node, context.to_channels_first(x), weight, bias), context))
+    else:
+        result = conv(_with(node, x, weight, bias), context)
+    return quantized_value(context, result, node.input(6), node.input(7))
 
 
 def _products_scale(context: Translation, a: Value, b: Value) -> Value:
