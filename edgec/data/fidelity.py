@@ -69,6 +69,11 @@ class Fidelity:
             return 1.0 if self._signal == self._other else 0.0
         return self._product / math.sqrt(self._signal) / math.sqrt(self._other)
 
+    def relative_rms_error(self) -> float:
+        """The root of the mean squared error over the reference's range (max - min); inf where that is zero."""
+        span = self.reference_max - self.reference_min
+        return math.sqrt(self._noise / max(self.elements, 1)) / span if span > 0 else math.inf
+
     def relative_max_error(self) -> float:
         """The largest error over the reference's range (max - min), or its magnitude where it is the same everywhere.
 

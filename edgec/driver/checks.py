@@ -12,17 +12,20 @@ from edgec.data.metrics import Agreement
 from edgec.driver.agreement import ROUNDING_FLOOR, TIES, comparable, differing_share
 from edgec.report.model import Check, OutputCheck
 
+LEAST_SQNR_DB, LARGEST_RMS_SHARE = 15.0, 0.06  # behind rounded activations; 16 dB and 4.8 % were seen on a detector
 Feed = Mapping[str, np.ndarray]
 Run = Callable[[Feed], list[np.ndarray]]
 
 
 def compare_runs(
-    reference: Run, actual: Run, feeds: Sequence[Feed], outputs: Sequence[str], *, name: str, tolerance: float | None
-) -> Check:
+    reference: Run, actual: Run, feeds: Sequence[Feed], outputs: Sequence[str], *, name: str, tolerance: float | None,
+    allowed: Sequence[float] = (), rounding: bool = False,
+) -> Check:  # fmt: skip
     """Run both on the same feeds and state how far each output departs.
 
     `tolerance` bounds the largest error relative to the reference's range; None sets no bar. A tolerance above zero
-    leaves departures below `ROUNDING_FLOOR` out, and `TIES` of an integer output's elements. The same NaN or infinity
+    leaves departures below `ROUNDING_FLOOR` out, those up to `allowed` (one bound an output), and `TIES` of an integer
+    output's elements; with `rounding` one passes too where only few elements depart by much. The same NaN or infinity
     on both sides is no departure; another number of elements is one of no finite size.
     """
     compared = [_Compared(name) for name in outputs]
@@ -31,7 +34,16 @@ def compare_runs(
             one.add(np.asarray(want), np.asarray(have))
     checks = [one.check() for one in compared]
     worst = max(checks, key=_badness)
-    passed = None if tolerance is None else all(_within(c, tolerance) for c in checks)
+    passed = (
+        None
+        if tolerance is None
+        else all(
+            (c.max_abs_error is not None and c.max_abs_error <= bound)
+            or (rounding and one.follows())
+            or _within(c, tolerance)
+            for one, c, bound in zip(compared, checks, allowed or [0.0] * len(checks), strict=True)
+        )
+    )
     return Check(
         max_abs_error=worst.max_abs_error,
         max_rel_to_range=worst.max_rel_to_range,
@@ -70,6 +82,17 @@ class _Compared:
         self.fidelity.add(want, have)
         if want.ndim and want.shape[-1] > 1:
             self.agreement.add(want, have)
+
+    def follows(self) -> bool:
+        """Whether the errors as a whole are small beside the values and beside their range, whatever the largest is.
+
+        Behind an exponential one step of 256 in front of it multiplies a few values; a wrong op departs in most.
+        """
+        return (
+            self.finite
+            and self.fidelity.sqnr_db() >= LEAST_SQNR_DB
+            and (self.fidelity.relative_rms_error() <= LARGEST_RMS_SHARE)
+        )
 
     def check(self) -> OutputCheck:
         """The figures."""

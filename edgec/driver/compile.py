@@ -41,7 +41,7 @@ from edgec.passes.base import PassContext
 from edgec.passes.canonicalize.fix_batch import FixBatch
 from edgec.passes.legalize.legalize import refusal_text
 from edgec.passes.manager import PassRecord, run_passes
-from edgec.quant import carries_all_ranges
+from edgec.quant import carries_all_ranges, scheme_of_pairs
 from edgec.quant.stored import is_quantized
 from edgec.target.constraints import check_legality
 from edgec.target.device import Device
@@ -230,7 +230,12 @@ class _Compilation:
     def _schemes(self, module: Module) -> list[str]:
         target = self.device.target
         ranges_known = self.options.calibration is not None or carries_all_ranges(module, target)
-        return candidate_schemes(self.options.scheme, target, self.options.limits, calibrated=ranges_known)
+        stored: str | None = scheme_of_pairs(module, target)
+        if stored is None and self.source.rounds_at_run_time and target.scheme_refusal("w8") is None:
+            stored = "w8"  # what TFLite calls dynamic range quantization
+        return candidate_schemes(
+            self.options.scheme, target, self.options.limits, calibrated=ranges_known, stored=stored
+        )
 
     def _original(self, module: Module) -> Original | None:
         self.options.progress("trying the source", None)

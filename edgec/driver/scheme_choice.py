@@ -11,11 +11,14 @@ FAITHFUL_FIRST = ("fp32", "fp16", "w8", "w8a16", "w8a8", "w4a8")
 STATIC = {"w8a8", "w8a16", "w4a8"}  # activation ranges come from calibration samples
 
 
-def candidate_schemes(requested: str, target: Target, budget: Budget, *, calibrated: bool) -> list[str]:
+def candidate_schemes(
+    requested: str, target: Target, budget: Budget, *, calibrated: bool, stored: str | None = None
+) -> list[str]:
     """The schemes to try, the most faithful to the float model first; the first that holds the budget is taken.
 
     A scheme asked for by name is the only candidate. With `auto` and no budget the target's default is, as far as there
-    are calibration samples for it; with a budget every scheme of the target is.
+    are calibration samples for it; with a budget every scheme of the target is. A source whose numbers are quantized
+    keeps its own scheme, `stored`, as a quantized `.tflite` does.
 
     Raises:
         QuantizationError: the target refuses the scheme, or a static scheme has no calibration data.
@@ -24,9 +27,11 @@ def candidate_schemes(requested: str, target: Target, budget: Budget, *, calibra
         refusal = target.scheme_refusal(requested)
         if refusal is not None:
             raise QuantizationError(f"Choosing the scheme: {refusal}.")
-        if requested in STATIC and not calibrated:
+        if requested in STATIC and not calibrated and requested != stored:
             raise QuantizationError(_needs_data(requested))
         return [requested]
+    if stored is not None:
+        return [stored]
     usable: list[str] = [s for s in FAITHFUL_FIRST if s in target.schemes and (calibrated or s not in STATIC)]
     if not usable:
         raise QuantizationError(_needs_data(target.default_scheme))

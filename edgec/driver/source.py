@@ -78,6 +78,11 @@ class SourceModel:
 
         return dict(self.module.extra.get(TOOL_VERSIONS, {}))
 
+    @property
+    def rounds_at_run_time(self) -> bool:
+        """Whether the source is quantized dynamically: small weights, activations rounded as they come."""
+        return bool(self.module.extra.get("rounds_at_run_time"))
+
     def runtime(self) -> SourceRuntime:
         """The runtime that defines what the model computes."""
         if self.network is not None:
@@ -88,7 +93,7 @@ class SourceModel:
             return TfliteRuntime(self.tflite_bytes(), None if self.requantized else FLOAT_TOLERANCE)
         halves = "float16" in self.module.extra.get("source_dtypes", ())
         tolerance = HALF_TOLERANCE if halves else FLOAT_TOLERANCE
-        if _has_steps(self.module):
+        if self.rounds_at_run_time or _has_steps(self.module):
             tolerance = ROUNDING_TOLERANCE
         return OnnxRuntime(OnnxProcess(self.path, lean=True) if self.is_large else self._onnx_process, tolerance)
 

@@ -114,5 +114,15 @@ def _scale(value: Value) -> float:
     return 0.0 if value.quant is None else float(value.quant.scale[0])
 
 
+def few_steps(output: Value) -> float:
+    """`FEW_STEPS` steps of a float output that a QDQ pair made, 0 of any other: it may span hardly more than those."""
+    while output.producer is not None and output.producer.opcode in ("reshape", "transpose"):
+        output = output.producer.operand(0)
+    if output.producer is None or output.producer.opcode != "dequantize":
+        return 0.0
+    quant = output.producer.operand(0).quant
+    return 0.0 if quant is None else (FEW_STEPS + 0.01) * max(quant.scale)
+
+
 def _is_selected(graph: Graph, output: Value) -> bool:
     return any(op.opcode.startswith(_SELECTING) for op in ops_between(graph.inputs, [output]))

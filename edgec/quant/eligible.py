@@ -19,15 +19,18 @@ _KEEPS_SCALE: dict[str, tuple[str, ...]] = {"tflm": ("relu6",)}
 _BORDERS = ("quantize", "dequantize")
 
 
-def float_reasons(graph: Graph, target: Target, hopeless: Collection[Value] = ()) -> dict[Op, str]:
+def float_reasons(
+    graph: Graph, target: Target, hopeless: Collection[Value] = (), unranged: Collection[Value] = ()
+) -> dict[Op, str]:
     """The ops on float tensors that must stay in float, each with one sentence's reason.
 
-    `hopeless` are activations whose measured range leaves nothing of them in 8 bits.
+    `hopeless` are activations whose measured range leaves nothing of them in 8 bits; `unranged` those that a source
+    with ranges of its own has none for.
     """
     reasons = {}
     for op in graph.ops:
         if touches_float(op):
-            reason = _reason(op, target) or _hopeless_reason(op, hopeless)
+            reason = _reason(op, target) or _hopeless_reason(op, hopeless) or _unranged_reason(op, unranged)
             if reason is not None:
                 reasons[op] = reason
     return reasons
@@ -105,6 +108,11 @@ def _hopeless_reason(op: Op, hopeless: Collection[Value]) -> str | None:
     if found is None:
         return None
     return f"its tensor '{found.name}' reaches beyond {HOPELESS:g}, beside which int8 keeps nothing"
+
+
+def _unranged_reason(op: Op, unranged: Collection[Value]) -> str | None:
+    found = next((v for v in (*op.operands, *op.results) if v in unranged), None)
+    return None if found is None else f"the source model has it in float: its tensor '{found.name}' has no range there"
 
 
 def _operand_reason(op: Op, definition: OpDef) -> str | None:

@@ -42,14 +42,17 @@ class Layout:
         return self.groups.get(value, (value,))
 
 
-def layout(module: Module, target: Target, scheme: Scheme = "w8a8", hopeless: Collection[Value] = ()) -> Layout:
-    """Decide which ops run in int8 and which values share a scale; ops on `hopeless` values stay in float.
+def layout(
+    module: Module, target: Target, scheme: Scheme = "w8a8", hopeless: Collection[Value] = (),
+    unranged: Collection[Value] = (),
+) -> Layout:  # fmt: skip
+    """Decide which ops run in int8 and which values share a scale; those on `hopeless` or `unranged` ones stay float.
 
     Raises:
         QuantizationError: the target runs int8 only and some ops cannot; all of them are named at once.
     """
     graph = module.main
-    reasons = float_reasons(graph, target, hopeless)
+    reasons = float_reasons(graph, target, hopeless, unranged)
     if reasons and "float32" not in target.io_dtype[scheme].inputs:
         listed = "; ".join(f"{op.describe()}: {reason}" for op, reason in reasons.items())
         raise QuantizationError(

@@ -180,7 +180,7 @@ def test_qdq_pairs_give_their_ranges_without_any_sample(kit: Any) -> None:
     assert [op.opcode for op in artifact.main.ops] == ["quantize", "conv_2d", "relu", "dequantize"]
     _, conv, relu, _ = artifact.main.ops
     assert conv.operand(0).quant == QuantParams.per_tensor(0.03, 5)
-    assert conv.result.quant == QuantParams.per_tensor(0.1, 0)  # uint8's zero point 128
+    assert conv.result.quant == QuantParams.per_tensor(0.1, 0)  # uint8's zero point 128; it ends below the next range
     assert relu.result.quant == QuantParams.per_tensor(0.08, -128)
     stored = conv.operand(1).quant
     assert stored is not None

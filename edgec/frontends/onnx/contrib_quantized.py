@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from edgec.frontends.onnx.contrib_fused import with_inputs
-from edgec.frontends.onnx.integer_products import dynamic_quantize_linear
+from edgec.frontends.onnx.dynamic_quantization import note_rounding
+from edgec.frontends.onnx.integer_products import qlinear_conv
 from edgec.frontends.onnx.linear import gemm, matmul
 from edgec.frontends.onnx.node import Node, Refusal
-from edgec.frontends.onnx.pooling import average_pool
+from edgec.frontends.onnx.pooling import average_pool, max_pool
 from edgec.frontends.onnx.quantize import dequantize_linear, quantize_linear
+from edgec.frontends.onnx.quantized_moves import on_real_numbers
 from edgec.frontends.onnx.quantized_values import quantized_value, real_value
-from edgec.frontends.onnx.translation import Translate, Translation
+from edgec.frontends.onnx.recurrent import recurrent
+from edgec.frontends.onnx.translation import Result, Translate, Translation
 from edgec.ir.graph import Value
 from edgec.ops.infer import normalize_axis
 
@@ -70,6 +75,13 @@ def _global_average_pool(node: Node, context: Translation, x: Value) -> Value:
     return context.emit("mean", [x, context.ints(axes)], keep_dims=True)
 
 
+@on_real_numbers
+def nhwc_max_pool(node: Node, context: Translation) -> Result:
+    """NhwcMaxPool: MaxPool of codes with the channels last."""
+    found = max_pool(with_inputs(node, context.to_channels_first(node.input(0))), context)
+    return context.to_channels_last(found if isinstance(found, Value) else found[0])
+
+
 def concat(node: Node, context: Translation) -> Value:
     """QLinearConcat: scale and zero point of the result, then of each part after it."""
     if len(node.inputs) % 3 != 2 or len(node.inputs) < 5:
@@ -107,22 +119,40 @@ def matmul_integer_to_float(node: Node, context: Translation) -> Value:
 
 
 def dynamic_quantize_matmul(node: Node, context: Translation) -> Value:
-    """DynamicQuantizeMatMul: the left operand is rounded to 256 steps of its own range, found at run time."""
-    codes, scale, point = dynamic_quantize_linear(with_inputs(node, node.input(0)), context)
-    a = real_value(context, codes, scale, point)
+    """DynamicQuantizeMatMul: what rounds its left operand at run time is a product of reals with small weights."""
+    note_rounding(context)
+    a = node.input(0)
     b = real_value(context, node.input(1), node.input(2), node.optional(3), node.input(1).type.rank - 1)
     product = matmul(with_inputs(node, a, b), context)
     return product if node.optional(4) is None else context.add(product, node.input(4))
 
 
+def dynamic_quantize_lstm(node: Node, context: Translation) -> Result:
+    """DynamicQuantizeLSTM: an LSTM whose two weights are transposed and quantized, their scales behind its operands."""
+    note_rounding(context)
+    weights = []
+    for index, scale in ((1, 8), (2, 10)):
+        codes, scales, points = node.required_array(index), node.required_array(scale), node.array(scale + 1)
+        spread = [-1, 1, 1] if scales.size in (1, codes.shape[0]) else [codes.shape[0], 1, -1]
+        steps = codes.astype(np.float32) - (0 if points is None else points.astype(np.float32).reshape(spread))
+        weights.append(np.ascontiguousarray((steps * scales.reshape(spread)).transpose(0, 2, 1), np.float32))
+    constants = [context.constant(weight) for weight in weights]
+    plain = with_inputs(node, node.input(0), *constants, *(node.optional(index) for index in range(3, 8)))
+    plain.op_type = "LSTM"
+    return recurrent(plain, context)
+
+
 CONTRIB_OPS: dict[str, Translate] = {
     "DequantizeLinear": dequantize_linear,
+    "DynamicQuantizeLSTM": dynamic_quantize_lstm,
     "DynamicQuantizeMatMul": dynamic_quantize_matmul,
     "MatMulIntegerToFloat": matmul_integer_to_float,
+    "NhwcMaxPool": nhwc_max_pool,
     "QGemm": quantized_gemm,
     "QLinearAdd": _binary("add"),
     "QLinearAveragePool": _unary(_average_pool),
     "QLinearConcat": concat,
+    "QLinearConv": qlinear_conv,
     "QLinearGlobalAveragePool": _unary(_global_average_pool),
     "QLinearLeakyRelu": _unary(_leaky_relu),
     "QLinearMul": _binary("mul"),

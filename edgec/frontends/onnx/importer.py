@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +14,12 @@ from edgec.frontends.onnx import families, sequences
 from edgec.frontends.onnx.contrib import is_contrib
 from edgec.frontends.onnx.control_flow import CONTROL_FLOW
 from edgec.frontends.onnx.declared_shapes import declared_shapes
+from edgec.frontends.onnx.dynamic_quantization import ROUNDS, in_real_numbers
 from edgec.frontends.onnx.element_types import CONVERTED, as_float32, computed_type, conversion_notes
 from edgec.frontends.onnx.fold import fold_node
 from edgec.frontends.onnx.model_file import OnnxModel, load_model, read_model, tensor_data
 from edgec.frontends.onnx.node import Node, Refusal
+from edgec.frontends.onnx.node_order import in_order, names_used, names_used_in
 from edgec.frontends.onnx.node_schema import schema_complaint
 from edgec.frontends.onnx.refusals import RefusedNode, refusal_list, refusal_sentence
 from edgec.frontends.onnx.refused_ops import REFUSED
@@ -38,8 +40,12 @@ LAYOUT_OPS = {"transpose", "reshape"}
 MIN_OPSET, MAX_OPSET = 1, 25
 ONNX_DOMAINS = ("", "ai.onnx")
 MAX_INLINED = 20_000
-GRAPH = 5  # AttributeProto.GRAPH
 NO_TRANSLATION = "there is no translation"
+FOR_ONE_MACHINE = ("com.microsoft.nchwc", "com.ms.internal.nhwc")
+REWRITTEN = (
+    "onnxruntime rewrote the model for the machine it ran on; give the model as it was before, or save it with "
+    "ORT_ENABLE_EXTENDED or less"
+)
 SUBGRAPH_OPS = {**CONTROL_FLOW, **sequences.SUBGRAPH_OPS}
 Shapes = Mapping[str, Sequence[int]]
 
@@ -101,6 +107,7 @@ class _GraphTranslator:
         self.unknown: set[str] = set()  # outputs of refused nodes: what depends on them is not reported again
         self.refused: list[RefusedNode] = []
         self.used: frozenset[str] = frozenset()  # names that some node or the model's user reads
+        self.in_reals: frozenset[str] = frozenset()  # codes of dynamic quantization that stay real numbers
         self.inlined = 0  # nodes of subgraphs, each as often as it was translated
         self.sizes_vary = has_open_size(shapes)
         found = input_types(model, shapes)
@@ -118,7 +125,10 @@ class _GraphTranslator:
             self._bind([name], [value])
         remaining = self._count_uses()
         self.used = frozenset(remaining)
-        for proto in self.model.graph.node:
+        nodes = self.model.graph.node
+        elsewhere = frozenset(o.name for o in self.model.graph.output) | _used_by_subgraphs(nodes)
+        self.in_reals = in_real_numbers(nodes, elsewhere)
+        for proto in in_order(self.model.graph.node):
             self._node(proto)
             self._release(proto, remaining)
         if self.refused:
@@ -126,12 +136,14 @@ class _GraphTranslator:
         self._outputs()
         self.context.finish()
         self.module.extra["source_dtypes"] = tuple(sorted(dtype.value for dtype in self.context.converted))
+        if self.context.rounds_at_run_time:
+            self.module.extra[ROUNDS] = True
         self.module.notes += conversion_notes(self.context, self.model.name)
 
     def _count_uses(self) -> dict[str, int]:
         uses: dict[str, int] = {}
         for proto in self.model.graph.node:
-            for name in _names_used(proto):
+            for name in names_used(proto):
                 uses[name] = uses.get(name, 0) + 1
         for output in self.model.graph.output:
             uses[output.name] = uses.get(output.name, 0) + 1
@@ -160,6 +172,8 @@ class _GraphTranslator:
         own = proto.domain in ONNX_DOMAINS
         if families.translation(proto) is not None or (own and proto.op_type in SUBGRAPH_OPS):
             return None
+        if proto.domain in FOR_ONE_MACHINE:
+            return REWRITTEN
         return REFUSED.get(proto.op_type, NO_TRANSLATION) if own else NO_TRANSLATION
 
     def _translate_node(self, proto: NodeProto) -> str | None:
@@ -173,6 +187,7 @@ class _GraphTranslator:
         node = Node(proto, [self._operand(name, proto) for name in proto.input], self.model.opset)
         node.declared = [self.declared.get(name) for name in proto.output]
         node.sizes_vary = self.sizes_vary
+        node.in_real_numbers = bool(proto.output) and proto.output[0] in self.in_reals
         node.read = {i for i, name in enumerate(proto.output) if name in self.used}
         self.context.builder.source = f"{self.model.name}: {node.name}"
         try:
@@ -216,7 +231,7 @@ class _GraphTranslator:
         """Translate a subgraph's nodes into a graph of its own, which captures what it uses of the graphs around it."""
         outer = self.graph, self.context, self.values, self.trace
         refused, unknown = len(self.refused), set(self.unknown)
-        free = [name for name in dict.fromkeys(_names_used_in(graph)) if name in self.values and name not in bound]
+        free = [name for name in dict.fromkeys(names_used_in(graph)) if name in self.values and name not in bound]
         inside = {name: inner.capture(self.values[name]) for name in free}
         self.graph, self.context, self.values, self.trace = inner.graph, inner.context, inside, None
         try:
@@ -243,7 +258,7 @@ class _GraphTranslator:
         for tensor in graph.initializer:
             self.values[tensor.name] = self._stored(tensor.name, tensor_data(tensor, self.model.name))
         self.declared.update(declared_shapes(graph))
-        for proto in graph.node:
+        for proto in in_order(graph.node):
             self._node(proto)
         for output in graph.output:
             stored = None if output.name in self.values else self.model.initializer(output.name)
@@ -350,19 +365,9 @@ def _told_apart(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _names_used(proto: NodeProto) -> Iterator[str]:
-    """The values a node uses, those its subgraphs capture included."""
-    yield from proto.input
-    for attribute in proto.attribute:
-        for graph in [attribute.g] if attribute.type == GRAPH else attribute.graphs:
-            yield from _names_used_in(graph)
-
-
-def _names_used_in(graph: GraphProto) -> Iterator[str]:
-    """The values a subgraph uses or gives, those defined inside of it included."""
-    for node in graph.node:
-        yield from _names_used(node)
-    yield from (output.name for output in graph.output)
+def _used_by_subgraphs(nodes: Iterable[NodeProto]) -> frozenset[str]:
+    holders = [node for node in nodes if any(a.HasField("g") or a.graphs for a in node.attribute)]
+    return frozenset(name for node in holders for name in names_used(node))
 
 
 def _node_name(proto: NodeProto) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from copy import copy
 
+import numpy as np
+
 from edgec.frontends.onnx.convolution import conv
+from edgec.frontends.onnx.dynamic_quantization import note_rounding
 from edgec.frontends.onnx.linear import matmul
 from edgec.frontends.onnx.node import Node
 from edgec.frontends.onnx.quantized_values import along, quantized, quantized_value, real_value
@@ -35,14 +38,19 @@ def matmul_integer(node: Node, context: Translation) -> Value:
     a, b = node.input(0), node.input(1)
     left = centered(context, a, node.optional(2), a.type.rank - 2)
     right = centered(context, b, node.optional(3), b.type.rank - 1)
-    return context.cast(matmul(_with(node, left, right), context), DType.INT32)
+    return _as_sums(node, context, matmul(_with(node, left, right), context))
 
 
 def conv_integer(node: Node, context: Translation) -> Value:
     """ConvInteger: padding stands for the zero point, which is 0 once it is subtracted."""
     x = centered(context, node.input(0), node.optional(2))
     weight = centered(context, node.input(1), node.optional(3), 0)
-    return context.cast(conv(_with(node, x, weight), context), DType.INT32)
+    return _as_sums(node, context, conv(_with(node, x, weight), context))
+
+
+def _as_sums(node: Node, context: Translation, product: Value) -> Value:
+    """Sums of integers; those of real numbers, which stand for dynamically quantized ones, stay real."""
+    return product if node.input(0).dtype is FLOAT32 else context.cast(product, DType.INT32)
 
 
 def qlinear_matmul(node: Node, context: Translation) -> Value:
@@ -60,7 +68,11 @@ def qlinear_conv(node: Node, context: Translation) -> Value:
     bias = node.optional(8)
     if bias is not None:
         bias = real_value(context, bias, _products_scale(context, node.input(1), node.input(4)), None, 0)
-    return quantized_value(context, conv(_with(node, x, weight, bias), context), node.input(6), node.input(7))
+    if node.int("channels_last", 0):  # onnxruntime's own form of the op
+        result = context.to_channels_last(conv(_with(node, context.to_channels_first(x), weight, bias), context))
+    else:
+        result = conv(_with(node, x, weight, bias), context)
+    return quantized_value(context, result, node.input(6), node.input(7))
 
 
 def _products_scale(context: Translation, a: Value, b: Value) -> Value:
@@ -70,8 +82,11 @@ def _products_scale(context: Translation, a: Value, b: Value) -> Value:
 
 
 def dynamic_quantize_linear(node: Node, context: Translation) -> list[Value]:
-    """DynamicQuantizeLinear to uint8 over the range of x widened to hold 0."""
+    """DynamicQuantizeLinear to uint8 over the range of x widened to hold 0, x itself in front of products."""
     x = node.input(0)
+    if node.in_real_numbers:
+        note_rounding(context)
+        return [x, context.constant(np.float32(1)), context.constant(np.uint8(0), DType.UINT8)]
     axes, zero = context.ints(list(range(x.type.rank))), context.like(x, 0)
     low = context.emit("minimum", [context.emit("reduce_min", [x, axes]), zero])
     high = context.emit("maximum", [context.emit("reduce_max", [x, axes]), zero])

@@ -38,6 +38,7 @@ class Node:
         self.declared: list[tuple[builtins.int, ...] | None] = []  # shapes that the model states for the outputs
         self.read: set[builtins.int] = set()  # positions of the outputs that something reads
         self.sizes_vary = False  # sizes other than the batch may be others when the artifact runs
+        self.in_real_numbers = False  # a dynamic quantization that stands for its operand
         self._attributes = {a.name: a for a in proto.attribute}
 
     def input(self, index: int) -> Value:

@@ -24,6 +24,8 @@ def quantize_linear(node: Node, context: Translation) -> Value:
     if not (node.is_constant(1) and node.is_constant(2)):
         return _quantized_at_run_time(node, context, x, dtype)
     quant = _params(node, x)
+    if node.in_real_numbers and not quant.is_per_channel and _is_fine_without_kernel(dtype, quant):
+        return _clamped(context, context.cast(x, FLOAT[0]), dtype, quant)
     _check(dtype, quant)
     real = context.cast(x, computed_in(x.dtype, FLOAT))
     return context.emit("quantize", [real], result_types=[TensorType(x.shape, dtype, quant)])
@@ -80,6 +82,19 @@ def _params(node: Node, x: Value) -> QuantParams:
     return quant_params(scale, zero_point, x, node.int("axis", 1))
 
 
+def _is_fine_without_kernel(dtype: DType, quant: QuantParams) -> bool:
+    """65,536 steps that no TFLite kernel makes: its int16 has the zero point 0."""
+    return dtype is DType.UINT16 or (dtype is DType.INT16 and any(quant.zero_point))
+
+
+def _clamped(context: Translation, x: Value, dtype: DType, quant: QuantParams) -> Value:
+    """What a pair of 16 bits lets through, but for its rounding, which float32 hardly shows."""
+    limits = np.iinfo(dtype.numpy)
+    low, high = ((edge - quant.zero_point[0]) * quant.scale[0] for edge in (limits.min, limits.max))
+    raised = context.emit("maximum", [x, context.like(x, low)])
+    return context.emit("minimum", [raised, context.like(x, high)])
+
+
 def _check(dtype: DType, quant: QuantParams) -> None:
     if dtype not in QUANTIZED:
         raise Refusal(f"quantizing to {dtype.value} has no TFLite kernel")
@@ -94,6 +109,8 @@ def dequantize_linear(node: Node, context: Translation) -> Value:
         return _dequantized_at_run_time(node, context, x)
     quant = _params(node, x)
     scale = node.input(1)
+    if x.dtype is DType.FLOAT32:  # the codes of a fine pair that stayed real
+        return context.cast(x, scale.dtype)
     return context.cast(dequantized_by(context, x, quant), scale.dtype)
 
 

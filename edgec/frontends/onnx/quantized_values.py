@@ -78,6 +78,8 @@ def real_value(
     """(x - zero point) * scale in float32, with one pair for all of `x` or one for each entry of `axis`."""
     if scale.data is None or (zero_point is not None and zero_point.data is None):
         return _real_at_run_time(context, x, scale, zero_point, axis)
+    if x.dtype is FLOAT32:  # a dynamically quantized value that stayed real: its scale is 1
+        return x
     quant = quant_params(scale.data, None if zero_point is None else zero_point.data, x, axis or 0)
     if x.data is None:
         return dequantized_by(context, x, quant)

@@ -121,7 +121,7 @@ def identity(node: Node, context: Translation) -> Value:
 
 
 def dropout(node: Node, context: Translation) -> Result:
-    """Dropout at inference keeps everything; the mask is all true."""
+    """Dropout at inference keeps everything; the mask is all true, before opset 12 all false as in onnxruntime."""
     training = node.array(2)
     if training is not None and bool(training.reshape(-1)[0]):
         raise Refusal("training_mode is set; export the model for inference")
@@ -129,7 +129,7 @@ def dropout(node: Node, context: Translation) -> Result:
     if len(node.outputs) < 2 or not node.outputs[1]:
         return x
     mask_dtype = DType.BOOL if node.opset >= 10 else x.dtype
-    return [x, context.filled(x.shape, 1, mask_dtype)]
+    return [x, context.filled(x.shape, int(node.opset >= 12), mask_dtype)]
 
 
 def onnx_dtype(number: int) -> DType:

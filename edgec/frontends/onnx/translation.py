@@ -57,6 +57,7 @@ class Translation:
         self.error_functions: list[tuple[Value, Value]] = []  # operand and result of each Erf
         self.converted: set[DType] = set()  # element types that became float32
         self.in_float32: dict[Value, Value] = {}  # their constants
+        self.rounds_at_run_time = False  # dynamic quantization was taken for real numbers
         self.sequences: dict[Value, tuple[Value, ...]] = {}  # tensors of each sequence, by what stands for it
 
     def apart(self, name: str) -> Translation:

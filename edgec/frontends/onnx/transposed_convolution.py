@@ -124,7 +124,7 @@ def _axes(node: Node, sizes: Sequence[int], kernel: Sequence[int]) -> list[_Axis
     for i, (size, stride) in enumerate(zip(sizes, strides)):
         full = _Axis(size, kernel[i], stride).product + extra[i]
         if wanted or same:
-            out = wanted[i] if wanted else size * stride
+            out = wanted[i] if wanted else min(size * stride, full)  # onnxruntime adds nothing to what is written
             total = max(full - out, 0)
             crop = total // 2 if mode == "SAME_UPPER" else total - total // 2
         else:

@@ -259,3 +259,29 @@ def test_unknown_ops_and_wrong_attributes_are_refused(compare: Any) -> None:
     assert compare.refusal("Whatever", [real(2, 3)], domain=MS) == "there is no translation"
     reason = compare.refusal("FusedMatMul", [real(2, 3), real(3, 4)], domain=MS, transA="yes")
     assert reason.startswith(("invalid literal for int()", "its attributes or operands have not the types"))
+
+
+def test_channels_last_as_onnxruntime_saves_optimized_models(compare: Any) -> None:
+    """com.microsoft's own QLinearConv and NhwcMaxPool."""
+    rng = np.random.default_rng(0)
+    scale = {"s": np.float32(0.05), "z": np.uint8(120), "ws": np.float32(0.02), "wz": np.int8(0)}
+    constants = scale | {"w": rng.integers(-99, 99, (4, 3, 3, 3)).astype(np.int8)}
+    constants |= {"ys": np.float32(0.3), "yz": np.uint8(130)}
+    own: dict[str, Any] = {"domain": "com.microsoft"}
+    operands = ["q", "s", "z", "w", "ws", "wz", "ys", "yz"]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("QLinearConv", operands, ["c"], channels_last=1, pads=[1, 1, 1, 1], **own),
+        helper.make_node("NhwcMaxPool", ["c"], ["m"], kernel_shape=[2, 2], strides=[2, 2], **own),
+        helper.make_node("DequantizeLinear", ["m", "ys", "yz"], ["y"]),
+    ]
+    x = rng.standard_normal((1, 8, 8, 3)).astype(np.float32) * 3
+    model = compare.nodes_model(nodes, {"x": x}, ["y"], constants=constants)
+    module = compare.check_onnx(model, {"x": x}, atol=0.02)
+    assert "conv_2d" in {op.opcode for op in module.main.ops}
+
+
+@pytest.mark.parametrize("domain", ["com.microsoft.nchwc", "com.ms.internal.nhwc"])
+def test_models_saved_for_one_machine(compare: Any, domain: str) -> None:
+    said = compare.refusal("Conv", [np.ones((1, 8, 4, 4), np.float32)], domain=domain)
+    assert "as it was before" in said

@@ -194,3 +194,11 @@ def test_transposed_volumes(compare: Any, attributes: dict[str, Any], group: int
 def test_dilated_weights_of_run_time(compare: Any) -> None:
     compare.check_node("ConvTranspose", [random(2, 4, 5, 6), random(4, 3, 3, 2)], dilations=[2, 3], atol=1e-4)
     compare.check_node("ConvTranspose", [random(2, 4, 7), random(4, 3, 3)], dilations=[3], strides=[2], atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER"])
+def test_same_padding_of_a_transposed_convolution_adds_nothing(compare: Any, mode: str) -> None:
+    """Where the kernel is smaller than the stride, onnxruntime gives what is written: 8 columns here, not 9."""
+    compare.check_node(
+        "ConvTranspose", [random(1, 2, 2, 3), random(2, 3, 3, 2)], constants=[1], auto_pad=mode, strides=[3, 3]
+    )

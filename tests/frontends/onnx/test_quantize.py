@@ -135,3 +135,15 @@ def test_parts_and_resized_images_of_codes(compare: Any) -> None:
     model = compare.nodes_model(nodes, {"x": x}, ["y", "w"], constants=constants)
     module = compare.check_onnx(model, {"x": x})
     assert {op.opcode for op in module.main.ops} >= {"dequantize", "split", "resize_nearest_neighbor", "quantize"}
+
+
+@pytest.mark.parametrize("zero_point", [np.uint16(30000), np.int16(-77)], ids=repr)
+def test_pairs_of_16_bits_without_a_kernel_clamp(compare: Any, zero_point: Any) -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"]),
+    ]
+    x, constants = real(2, 3, 4) * 4, {"s": np.array(1e-4, np.float32), "z": zero_point}
+    model = compare.nodes_model(nodes, {"x": x}, ["y"], constants=constants, opset=21)
+    module = compare.check_onnx(model, {"x": x}, atol=1e-4)
+    assert [op.opcode for op in module.main.ops] == ["maximum", "minimum"]

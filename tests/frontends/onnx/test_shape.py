@@ -186,3 +186,9 @@ def test_refusals(compare: Any) -> None:
     training = "training_mode is set; export the model for inference"
     assert compare.refusal("Dropout", [x, None, np.bool_(True)], constants=[2]) == training
     assert compare.refusal("Range", [np.int64(0), np.int64(5), np.int64(1)]) == reason
+
+
+@pytest.mark.parametrize("opset", [7, 10, 12, 13])
+def test_the_mask_of_a_dropout(compare: Any, opset: int) -> None:
+    """All false before opset 12, which left it open, all true since: what onnxruntime gives."""
+    compare.check_node("Dropout", [np.ones((2, 3), np.float32)], outputs=2, opset=opset)
