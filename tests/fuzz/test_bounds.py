@@ -58,6 +58,10 @@ CASES = {
         SCATTERED, [given("x", 3, 3), given("i", 18_891_572, 3, dtype=INT64), given("u", 18_891_572, 3)], [], None,
         "the coordinates of all places",
     ),
+    "parts of a split that nothing takes": (
+        [helper.make_node("Split", ["c"], ["y", "z"], num_outputs=28_704_340)], [], [stored("c", range(7), np.float32)],
+        None, "it has 2 outputs, its num_outputs is 28704340",
+    ),
     "one causal mask": (attention(1, 16384), [given("x", 1, 1, 16384, 4)], [], None, "16384"),
     "several causal masks": (attention(8, 6000), [given("x", 1, 1, 6000, 4)], [], None, "512 MiB"),
 }  # fmt: skip

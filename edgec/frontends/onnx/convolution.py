@@ -9,6 +9,8 @@ from edgec.frontends.onnx.padding import Window, node_window
 from edgec.frontends.onnx.translation import Translate, Translation
 from edgec.ir.graph import Value
 
+MAX_GROUPS = 4096
+
 
 def conv(node: Node, context: Translation) -> Value:
     """Conv of rank 3 to 5, with groups, depthwise, dilation and any padding."""
@@ -64,6 +66,8 @@ def split_groups(context: Translation, x: Value, group: int, axis: int) -> list[
     """`x` in `group` equal parts along an axis; constants are cut at once."""
     if group == 1:
         return [x]
+    if group > MAX_GROUPS:
+        raise Refusal(f"each of its {group} groups would take an op; up to {MAX_GROUPS} are written out")
     if x.data is not None:
         return [context.constant(part, x.dtype) for part in np.split(x.data, group, axis)]
     return context.emit_many("split", [context.ints(axis), x], num_splits=group)

@@ -99,6 +99,13 @@ def _gather(node: Node, arrays: list[np.ndarray]) -> list[int]:
     return [arrays[1].size, x.size // x.shape[axis]]
 
 
+def _split(node: Node, arrays: list[np.ndarray]) -> list[int]:
+    parts = node.int("num_outputs", len(node.outputs))
+    if parts != len(node.outputs):
+        raise FoldSizeError(f"it has {len(node.outputs)} outputs, its num_outputs is {parts}")
+    return list(arrays[0].shape)
+
+
 def _mel_weights(node: Node, arrays: list[np.ndarray]) -> list[int]:
     bands, length = (int(a.reshape(())) for a in arrays[:2])
     return [max(length, 0) // 2 + 1, bands]
@@ -114,5 +121,6 @@ _BOUNDS: dict[str, Bound] = {
     "OneHot": _one_hot,
     "Pad": _pad,
     "Range": _range,
+    "Split": _split,
     "Tile": _tile,
 }

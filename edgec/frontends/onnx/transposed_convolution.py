@@ -20,6 +20,7 @@ from edgec.frontends.onnx.convolution import (
     to_nhwc,
     weight_2d,
 )
+from edgec.frontends.onnx.depthwise_transposed import Phases, depthwise_transposed, is_depthwise
 from edgec.frontends.onnx.node import Node, Refusal
 from edgec.frontends.onnx.padding import explicit_pads, positive_ints
 from edgec.frontends.onnx.translation import Translate, Translation
@@ -65,6 +66,9 @@ def conv_transpose(node: Node, context: Translation) -> Value:
     if len(axes) == 1:
         axes = [_Axis(1, 1, 1), *axes]
     bias, spatial = node.optional(2), len(axes)
+    if is_depthwise(x, weight, group, [axis.stride for axis in axes]):
+        phases = [Phases(axis.inputs, axis.kernel, axis.stride, axis.crop, axis.size) for axis in axes]
+        return from_nhwc(context, depthwise_transposed(context, to_nhwc(context, x), weight, bias, phases), x)
     parts = zip(
         split_groups(context, to_nhwc(context, x) if spatial == 2 else context.to_channels_last(x), group, spatial + 1),
         split_groups(context, weight_2d(context, weight) if spatial == 2 else weight, group, 0),

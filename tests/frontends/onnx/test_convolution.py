@@ -152,7 +152,36 @@ def test_dilated_conv_transpose(compare: Any) -> None:
 def test_conv_transpose_groups(compare: Any, group: int, constants: tuple[int, ...]) -> None:
     inputs = [X, random(6, 2, 3, 3), random(2 * group)]
     module = compare.check_node("ConvTranspose", inputs, constants=constants, group=group, strides=[2, 2])
-    assert opcodes(module).count("transpose_conv") == group
+    by_phase = group == 6 and constants
+    assert opcodes(module).count("transpose_conv") == (0 if by_phase else group)
+    assert opcodes(module).count("depthwise_conv_2d") == (4 if by_phase else 0)
+
+
+@pytest.mark.parametrize("multiplier", [1, 2])
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"strides": [2, 2], "pads": [1, 1, 1, 1]},
+        {"strides": [2, 2], "pads": [0, 1, 2, 1], "output_padding": [1, 0]},
+        {"strides": [3, 3]},
+        {"strides": [3, 3], "auto_pad": "SAME_UPPER"},
+        {"strides": [4, 4], "pads": [2, 2, 2, 2]},
+        {"strides": [2, 2], "dilations": [2, 1]},
+    ],
+)
+def test_depthwise_transposed_convolutions(compare: Any, attributes: dict[str, Any], multiplier: int) -> None:
+    inputs = [X, random(6, multiplier, 5, 4), random(6 * multiplier)]
+    module = compare.check_node("ConvTranspose", inputs, constants=(1, 2), group=6, **attributes)
+    found = opcodes(module)
+    assert found.count("depthwise_conv_2d") == attributes["strides"][0] ** 2
+    assert found.count("depth_to_space") == 1
+    assert "transpose_conv" not in found
+
+
+def test_a_thousand_groups_are_not_written_out(compare: Any) -> None:
+    wide = random(1, 5000, 2, 2)
+    reason = "each of its 5000 groups would take an op; up to 4096 are written out"
+    assert compare.refusal("ConvTranspose", [wide, random(5000, 1, 2, 2)], constants=[1], group=5000) == reason
 
 
 @pytest.mark.parametrize("attributes", [{}, {"strides": [2], "pads": [1, 0], "output_padding": [1]}, {"group": 2}])
