@@ -58,6 +58,14 @@ CASES = {
         SCATTERED, [given("x", 3, 3), given("i", 18_891_572, 3, dtype=INT64), given("u", 18_891_572, 3)], [], None,
         "the coordinates of all places",
     ),
+    "a grid for each of millions of images": (
+        [helper.make_node("AffineGrid", ["x", "s"], ["y"])], [given("x", 7_169_606, 3, 4)],
+        [stored("s", [7_169_606, 3, 4, 5, 6])], None, "has more than 16777216 positions",
+    ),
+    "a mask much shorter than the keys": (
+        [helper.make_node("Attention", ["x", "k", "k", "m"], ["y"])],
+        [given("x", 1, 3, 6415, 8), given("k", 1, 3, 149_900, 8), given("m", 1, 1, 6415, 18)], [], None, None,
+    ),
     "parts of a split that nothing takes": (
         [helper.make_node("Split", ["c"], ["y", "z"], num_outputs=28_704_340)], [], [stored("c", range(7), np.float32)],
         None, "it has 2 outputs, its num_outputs is 28704340",
