@@ -14,6 +14,7 @@ import numpy as np
 
 from edgec.diagnostics import Note, Severity
 from edgec.errors import ImportFailure, VerificationError
+from edgec.frontends.claimed_shapes import take_inferred_shapes
 from edgec.ir.dtype import DType
 from edgec.ir.graph import Graph, Module, Op, Signature, Value
 from edgec.ir.packing import unpack
@@ -56,12 +57,24 @@ def read_tflite(data: bytes | np.ndarray, name: str = "model") -> Module:
     """
     try:
         module = _ModuleReader(read_model(data), name, len(data)).read()
-        verify(module)
+        _verify_with_kernels_shapes(module)
     except ImportFailure as error:
         raise ImportFailure(_sentence(f"Reading '{name}': {error}")) from error
     except (VerificationError, ValueError) as error:
         raise ImportFailure(_sentence(f"Reading '{name}': the model breaks a rule of TFLite: {error}")) from error
     return module
+
+
+def _verify_with_kernels_shapes(module: Module) -> None:
+    """Raise VerificationError where a rule is broken; stored shapes of results are mended first, with a note each."""
+    try:
+        verify(module)
+    except VerificationError:
+        changed = take_inferred_shapes(module)
+        if not changed:
+            raise
+        verify(module)
+        module.notes += [Note(Severity.INFO, "stored shapes", text) for text in changed]
 
 
 def _sentence(text: str) -> str:

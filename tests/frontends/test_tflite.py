@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgec.backends.tflite import serialize
+from edgec.diagnostics import Severity
 from edgec.errors import EdgecError, ImportFailure, RuntimeFailure
 from edgec.frontends.tflite import load_tflite, read_tflite
 from edgec.ir.dtype import DType
@@ -421,6 +422,34 @@ def test_a_spoiled_model(what: str) -> None:
         assert found.startswith("Reading 'm.tflite': ")
     else:
         assert found == sentence
+
+
+def suppression() -> bytes:
+    """Boxes that are suppressed, and what is gathered by the six indices that are left."""
+    graph = Graph()
+    boxes = graph.add_input("boxes", TensorType((20, 4), DType.FLOAT32))
+    scores = graph.add_input("scores", TensorType((20,), DType.FLOAT32))
+    emit = build(graph)
+    limits = [emit.constant(np.array(value)) for value in (np.int32(6), np.float32(0.5), np.float32(0.3))]
+    index, count = emit.emit_op("non_max_suppression_v4", [boxes, scores, *limits], name="kept").results
+    flat = emit.emit("reshape", [index, emit.ints([6], "six")], name="flat")
+    graph.outputs = [emit.emit("gather", [scores, flat], name="left"), index, count]
+    return serialize(Module([graph]))
+
+
+def test_a_result_has_the_shape_that_its_kernel_gives() -> None:
+    right = suppression()
+    tree = read_model(right)
+    kept = next(t for t in tensors_of(tree) if t["name"] == "kept:0")
+    kept["shape"] = [1, 6]
+    module = read_tflite(write_model(tree))
+    assert [(n.severity, n.message) for n in module.notes] == [
+        (Severity.INFO, "'kept:0' has the shape [6] that the kernel of non_max_suppression_v4 gives")
+    ]
+    assert serialize(module) == serialize(read_tflite(right))
+    session = LiteRTSession(write_model(tree))
+    found = session.run(sample_inputs(session.input_details, 0))
+    assert [array.shape for array in found] == [value.shape for value in module.main.outputs]
 
 
 def test_data_of_inputs_and_variables_is_dropped_with_a_note() -> None:
