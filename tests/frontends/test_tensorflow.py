@@ -233,6 +233,21 @@ def test_the_reason_is_taken_from_the_line_that_gives_one() -> None:
     assert worker_module("refusal").said(RuntimeError(text)) == "RuntimeError: only NHWC is supported"
 
 
+@pytest.mark.parametrize(
+    ("kind", "hint"),
+    [
+        ("pb", "cut the graph around them with --inputs and --outputs, or replace them"),
+        ("keras", "save a keras.Model of the layers before or behind them, or replace them"),
+        ("h5", "save a keras.Model of the layers before or behind them, or replace them"),
+        ("saved_model", "save it with a function that leaves them out as its signature, or replace them"),
+    ],
+)
+def test_what_to_do_about_an_op_that_tflite_lacks_fits_the_format(kind: str, hint: str) -> None:
+    error = RuntimeError("error: 'tf.Betainc' op is neither a custom op nor a flex op")
+    found = worker_module("refusal").said(error, kind)
+    assert found == f"TFLite has no builtin for its op Betainc; {hint}"
+
+
 def test_shapes_are_fixed_or_the_flag_is_named() -> None:
     worker = worker_module("input_shapes")
     assert worker.fixed("x", (None, 8, 3), {}) == [1, 8, 3]

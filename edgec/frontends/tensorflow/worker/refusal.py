@@ -17,6 +17,15 @@ PLACE = r"^(\S+:\d+:\d+: )?error: "
 # Parts of the names of ops that work on text or look things up.
 ON_TEXT = ("String", "Regex", "HashTable", "LookupTable", "Unicode", "Ragged")
 
+# What to do about ops that TFLite lacks, by the kind of the model.
+_SAVE_THE_REST = "save a keras.Model of the layers before or behind them, or replace them"
+AROUND_OPS = {
+    "pb": "cut the graph around them with --inputs and --outputs, or replace them",
+    "saved_model": "save it with a function that leaves them out as its signature, or replace them",
+    "keras": _SAVE_THE_REST,
+    "h5": _SAVE_THE_REST,
+}
+
 
 class Refusal(Exception):
     """The model or a request is at fault; the message is the rest of a sentence."""
@@ -38,14 +47,17 @@ def check_version() -> None:
         raise Refusal(f"TensorFlow {version} is too old; name a Python with {wanted} or newer by --python")
 
 
-def said(error: BaseException) -> str:
-    """The reason in one line: the ops that TFLite lacks, or the last line of the message that says something."""
+def said(error: BaseException, kind: str = "") -> str:
+    """The reason in one line: the ops that TFLite lacks, or the last line of the message that says something.
+
+    `kind` is that of the model at fault; what to do about such ops depends on it.
+    """
     ops = lacking_ops(error)
     if ops:
         what = f"TFLite has no builtin for its op{'s' * (len(ops) > 1)} {', '.join(ops)}; "
         if any(part in op for op in ops for part in ON_TEXT):
             return what + "text and tables are looked up before the model: export it from the numbers on"
-        return what + "cut the graph around them (--inputs and --outputs for a frozen .pb), or replace them"
+        return what + AROUND_OPS.get(kind, "replace them")
     lines = [re.sub(COLOURS, "", line).strip() for line in str(error).splitlines()]
     lines = [re.sub(PLACE, "", line) for line in lines if set(line) - set("-=^~ ")]
     useful = [line for line in lines if not line.startswith(WITHOUT_REASON)]

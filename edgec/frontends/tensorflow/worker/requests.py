@@ -61,13 +61,16 @@ def serve(folder: Path) -> None:
     os.dup2(2, 1)  # what TensorFlow prints shall not mix with the replies
     model: Model | None = None
     for line in sys.stdin:
+        kind = ""
         try:
-            model, reply = answer(json.loads(line), model, folder)
+            request = json.loads(line)
+            kind = request.get("kind", "")  # of what is to be loaded; a run names none
+            model, reply = answer(request, model, folder)
         except Refusal as refusal:
             reply = {"error": str(refusal)}
         except MemoryError:
             reply = {"error": "the memory did not suffice"}
         except Exception as error:  # TensorFlow's errors have no common base; the reason goes to the asker
-            reply = {"error": said(error)}
+            reply = {"error": said(error, kind)}
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
