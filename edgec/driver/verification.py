@@ -13,6 +13,7 @@ from edgec.driver.checks import compare_runs, count_identical, worst_output
 from edgec.driver.feeds import Feeds
 from edgec.driver.first_departure import Diagnosis, diagnose, diagnose_stored
 from edgec.driver.fitting_feeds import fitting_feeds
+from edgec.driver.kept_outputs import KeptOutputs
 from edgec.driver.options import Progress
 from edgec.driver.original import Original
 from edgec.driver.runner import (
@@ -87,6 +88,7 @@ def verify_artifact(
     notes: list[str] = []
     warnings: list[Note] = []
     own_buffers = False
+    kept = KeptOutputs()
     progress("checking against the source", None)
     from_source, source_name = None, None
     if not check:
@@ -97,7 +99,7 @@ def verify_artifact(
         compared_with = _SourceComparison(source, source_runs, float_module, target, artifact)
         from_source = compared_with.run(feeds, other_feeds, passes, notes)
         feeds, source_name = compared_with.feeds or feeds, compared_with.name
-        own_buffers = compared_with.own_buffers
+        own_buffers, kept = compared_with.own_buffers, compared_with.kept
         if own_buffers:
             warnings.append(Note(Severity.WARNING, "LiteRT", OVERWRITTEN))
     progress("checking the artifact", None)
@@ -105,12 +107,14 @@ def verify_artifact(
         feeds = feeds[:UNCHECKED_SAMPLES]
     reference = None
     if not quantized_source:
-        in_float = serialize(float_module, like=artifact)
-        session = ArtifactRunner(
-            in_float, float_module, litert_target(target), xnnpack=False, own_buffers=own_buffers
-        )  # fmt: skip
-        reference = recorded(session.run, feeds) if source.is_large else session.run
-        del in_float, session
+        reference = kept.of(feeds)
+        if reference is None:
+            in_float = serialize(float_module, like=artifact)
+            session = ArtifactRunner(
+                in_float, float_module, litert_target(target), xnnpack=False, own_buffers=own_buffers
+            )  # fmt: skip
+            reference = recorded(session.run, feeds) if source.is_large else session.run
+            del in_float, session
     try:
         runner = ArtifactRunner(artifact, module, target)
     except MissingExtra as error:
@@ -139,7 +143,8 @@ def verify_artifact(
 class _SourceComparison:
     """The float module against the source in its own runtime; `feeds` are those that the figures speak of.
 
-    `own_buffers` is true where the two agree only as long as no two tensors share memory.
+    `own_buffers` is true where the two agree only as long as no two tensors share memory; `kept` holds what the float
+    module gave when it was run last.
     """
 
     source: SourceModel
@@ -150,6 +155,7 @@ class _SourceComparison:
     feeds: Feeds = ()
     name: str | None = None
     own_buffers: bool = False
+    kept: KeptOutputs = field(default_factory=KeptOutputs)
 
     def run(
         self, feeds: Feeds, other_feeds: Callable[[], Feeds] | None, passes: Sequence[Pass], notes: list[str]
@@ -206,8 +212,9 @@ class _SourceComparison:
         reference = self.source_runs.on(feeds)
         written = serialize(module, like=self.artifact)
         ours = _OwnRuns(self.source.path.name, written, module, self.target, own_buffers=self.own_buffers)
+        kept = self.kept = KeptOutputs()
         return compare_runs(
-            reference.run, lambda feed: outputs_in_source_layout(ours.run(feed), module),
+            reference.run, lambda feed: outputs_in_source_layout(kept.keep(feed, ours.run(feed)), module),
             feeds, [v.name for v in module.main.outputs], name=reference.name, tolerance=reference.tolerance,
             allowed=[few_steps(v) for v in module.main.outputs],
             rounding=reference.tolerance is not None and reference.tolerance >= ROUNDING_TOLERANCE,

@@ -1,6 +1,7 @@
 """Runs of a source model: those of a large one are made ahead, each set once and from the initial state."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -8,9 +9,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgec.driver import CompileOptions, compile_model
+from edgec.driver.kept_outputs import KeptOutputs
 from edgec.driver.source import SourceModel, load_source
 from edgec.driver.source_runs import SourceRuns
 from edgec.errors import RuntimeFailure
+from edgec.runtime.litert import LiteRTSession
 
 
 def _model(path: Path) -> Path:
@@ -81,3 +84,38 @@ def test_a_large_source_runs_before_it_is_quantized(
     check = report.checks.float_vs_source
     assert check is not None
     assert check.passed
+
+
+@pytest.mark.parametrize(("limit", "runs"), [(64 << 20, 1), (2 * 4 * 8 * 8 * 4, 2)])
+def test_the_float_module_runs_once_on_the_feeds_of_both_checks_where_its_outputs_are_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, runs: int
+) -> None:
+    ran: list[str] = []
+    original = LiteRTSession.run
+
+    def run(self: LiteRTSession, *given: Any) -> list[np.ndarray]:
+        ran.append(self.kernels)
+        return original(self, *given)
+
+    monkeypatch.setattr("edgec.driver.kept_outputs.MAX_KEPT_BYTES", limit)
+    monkeypatch.setattr(LiteRTSession, "run", run)
+    checks = compile_model(_model(tmp_path / "net.onnx"), CompileOptions("rpi4", scheme="fp32")).report.checks
+    assert checks.float_vs_source is not None
+    assert checks.artifact_vs_float is not None
+    samples = checks.float_vs_source.samples
+    assert samples is not None
+    assert samples > 2  # beyond the limit in bytes, that of the second case
+    assert checks.artifact_vs_float.samples == samples
+    assert (ran.count("builtin"), ran.count("xnnpack")) == (runs * samples, samples)
+
+
+def test_kept_outputs_are_those_of_the_same_feeds_in_the_same_order() -> None:
+    kept, feeds = KeptOutputs(), _feeds()
+    for number, feed in enumerate(feeds):
+        kept.keep(feed, [np.array(number)])
+    assert kept.of(feeds[:1]) is None
+    assert kept.of(feeds[::-1]) is None
+    assert kept.of(_feeds()) is None
+    run = kept.of(feeds)
+    assert run is not None
+    assert [run(feed)[0].item() for feed in feeds] == [0, 1]
