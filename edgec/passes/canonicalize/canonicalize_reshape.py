@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from edgec.ir.builder import Builder
 from edgec.ir.graph import Op
+from edgec.passes.canonicalize.keep_reduced_dimensions import KeepReducedDimensions
 from edgec.passes.pattern import RewritePass, RewriteRule, erase_dead
 
 RESHAPES = ("reshape", "squeeze", "expand_dims")
@@ -79,7 +80,7 @@ def _replace_by_reshape(op: Op, first: Op, builder: Builder) -> None:
 
 @dataclass(frozen=True)
 class CanonicalizeReshape(RewritePass):
-    """Merge chains of reshapes and write every reshape as `reshape`."""
+    """Merge chains of reshapes, write every reshape as `reshape`, and drop those that undo what a reduction drops."""
 
     name: ClassVar[str] = "canonicalize_reshape"
-    rules: ClassVar[tuple[RewriteRule[Any], ...]] = (MergeReshapes(), SpellReshape())
+    rules: ClassVar[tuple[RewriteRule[Any], ...]] = (MergeReshapes(), KeepReducedDimensions(), SpellReshape())
