@@ -20,6 +20,7 @@ from edgec.driver import CompileOptions, CompileResult, compile_model
 from edgec.driver.source import load_source
 from edgec.errors import ImportFailure, MissingExtra, RuntimeFailure, TranslationFault
 from edgec.frontends.torch import load_pt2, load_torch
+from edgec.frontends.torch.state import remembered_buffers
 from edgec.runtime.torch_source import TorchSession
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install 'edgec[torch]')")
@@ -351,6 +352,26 @@ def test_feeds_on_which_torch_gives_no_numbers_are_left_out() -> None:
     assert check.samples in range(1, 9)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch itself
+def test_ops_in_place_that_reach_no_buffer_cost_no_decomposition(monkeypatch: pytest.MonkeyPatch) -> None:
+    decomposed: list[str] = []
+    original = torch.export.ExportedProgram.run_decompositions
+
+    def counted(self: Any, *given: Any, **options: Any) -> Any:
+        decomposed.append("run")
+        return original(self, *given, **options)
+
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True)).eval()
+    program = torch.export.export(network, (torch.zeros(1, 3, 8, 8),))
+    monkeypatch.setattr(torch.export.ExportedProgram, "run_decompositions", counted)
+    assert any(getattr(node.target, "_schema", None) and node.target._schema.is_mutable for node in program.graph.nodes)
+    assert remembered_buffers(program) == []
+    assert decomposed == []
+    program = torch.export.export(RunningMean(), (torch.zeros(1, 4),))
+    assert remembered_buffers(program) == ["mean"]
+    assert decomposed == ["run"]
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 
@@ -363,6 +384,16 @@ class RunningMean(Network):  # type: ignore[misc]
 
     def forward(self, x: Any) -> Any:
         self.mean.mul_(0.9).add_(x)
+        return x - self.mean
+
+
+class RunningMeanThroughView(RunningMean):
+    """Writes its state through views of views."""
+
+    def forward(self, x: Any) -> Any:
+        row = self.mean.flatten().reshape(2, 2).contiguous().view(4)
+        row[1:].mul_(0.9)
+        row.add_(x[0])
         return x - self.mean
 
 
@@ -402,6 +433,11 @@ class DependsOnData(Network):  # type: ignore[misc]
             RunningMean(),
             torch.zeros(1, 4),
             "Reading 'RunningMean': a run of the network changes its buffer 'mean', and the next run reads it (1 such",
+        ),
+        (
+            RunningMeanThroughView(),
+            torch.zeros(1, 4),
+            "Reading 'RunningMeanThroughView': a run of the network changes its buffer 'mean', and the next run",
         ),
         (ReadsNumbers(), torch.zeros(4), "Reading 'ReadsNumbers': the network returns numbers that it reads"),
         (nn.ReLU, torch.zeros(1), "Reading 'type': it is the class 'ReLU' itself, no torch.nn.Module; give an"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgec.frontends.torch.memory_of_buffers import writes_to_buffers
+
 
 def remembered_buffers(program: Any) -> list[str]:
     """The buffers that a run changes and that a later run's outputs depend on, by name.
@@ -11,7 +13,7 @@ def remembered_buffers(program: Any) -> list[str]:
     A buffer that is overwritten before it is read, or a counter that nothing reads, remembers nothing.
     """
     if not program.graph_signature.buffers_to_mutate:
-        if not any(_changes_in_place(node) for node in program.graph.nodes):
+        if not writes_to_buffers(program):
             return []
         program = program.run_decompositions({})
     signature = program.graph_signature
@@ -26,8 +28,3 @@ def remembered_buffers(program: Any) -> list[str]:
         seen |= before
         waiting += before
     return sorted(names[node.name] for node in seen if node.name in names)
-
-
-def _changes_in_place(node: Any) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and bool(schema.is_mutable)
