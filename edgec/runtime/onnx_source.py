@@ -16,6 +16,9 @@ from edgec.runtime.tensor_info import Array
 
 _SEVERITY_ERROR = 3
 _WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
+# QDQ pairs around an op would become its integer kernel, and 4-bit weights behind DequantizeLinear MatMulNBits, which
+# rounds its activations to 8 bits (0.8 % of the range seen on a ViT, where the ONNX text rounds nothing).
+_QDQ_AS_WRITTEN = "session.disable_quant_qdq"
 _NUMPY_TYPES = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
@@ -49,6 +52,7 @@ class SourceTensorInfo:
 class OnnxSession:
     """One ONNX model, loaded in onnxruntime on the CPU.
 
+    QuantizeLinear and DequantizeLinear are computed as ONNX defines them, not fused into kernels of integers.
     Give a path where the model keeps weights in external files: bytes have no folder to look in. With `lean`, kernels
     keep no copies of weights in an order of their own: a few runs of a large model do not pay for them.
 
@@ -106,6 +110,7 @@ class OnnxSession:
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _SEVERITY_ERROR
+        options.add_session_config_entry(_QDQ_AS_WRITTEN, "1")
         if self._lean:
             options.add_session_config_entry("session.disable_prepacking", "1")
             options.enable_cpu_mem_arena = False
