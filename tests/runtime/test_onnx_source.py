@@ -119,3 +119,19 @@ def test_four_bit_weights_are_multiplied_as_onnx_defines_it() -> None:
     x = rng.normal(0, 1, (4, 64)).astype(np.float32)
     (y,) = OnnxSession(model.SerializeToString()).run({"x": x})
     np.testing.assert_allclose(y, x @ (steps * np.repeat(scale, 32, axis=0)), atol=1e-5)
+
+
+def test_nodes_of_the_same_name_run(tmp_path: Path) -> None:
+    model = scaled_relu()
+    for node in model.graph.node:
+        node.name = "same"
+    assert len(model.graph.node) > 1
+    x = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
+    path = tmp_path / "same.onnx"
+    onnx.save_model(
+        model, path, save_as_external_data=True, all_tensors_to_one_file=True, location="w.bin", size_threshold=0
+    )
+    want = OnnxSession(scaled_relu().SerializeToString()).run({"x": x})
+    np.testing.assert_array_equal(OnnxSession(path).run({"x": x}), want)
+    _, inner = OnnxSession(path).run_with_intermediates({"x": x}, [model.graph.node[0].output[0]])
+    assert len(inner) == 1
