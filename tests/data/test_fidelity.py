@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from edgec.data.fidelity import Fidelity, cosine, max_abs_error, sqnr_db
+from edgec.data.fidelity import PART, Fidelity, cosine, max_abs_error, sqnr_db
 
 
 def test_by_hand() -> None:
@@ -28,6 +28,19 @@ def test_batches_equal_one_long_vector() -> None:
     assert streamed.max_abs_error == max_abs_error(reference, actual)
     span = float(reference.max() - reference.min())
     assert streamed.relative_max_error() == pytest.approx(streamed.max_abs_error / span)
+
+
+def test_parts_of_a_long_vector_add_up() -> None:
+    rng = np.random.default_rng(1)
+    reference = rng.normal(size=2 * PART + 3)
+    actual = reference.copy()
+    actual[-1] -= 2.0
+    reference[0] = actual[0] = np.inf
+    rest = reference[1:]
+    long = Fidelity()
+    long.add(reference, actual)
+    assert long.max_abs_error == pytest.approx(2.0)
+    assert long.sqnr_db() == pytest.approx(10 * math.log10(float(rest @ rest) / 4.0))
 
 
 def test_edges() -> None:

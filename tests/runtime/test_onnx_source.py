@@ -99,3 +99,39 @@ def test_real_model_runs(shared_data: Path) -> None:
     (probabilities,) = session.run({info.name: np.full(shape, 128, np.float32)})
     assert probabilities.shape == (1, 10)
     assert probabilities.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_four_bit_weights_are_multiplied_as_onnx_defines_it() -> None:
+    """Behind DequantizeLinear a MatMul takes reals: fused, onnxruntime would round its left operand to 8 bits."""
+    rng = np.random.default_rng(0)
+    steps, scale = rng.integers(-8, 8, (64, 16)), rng.uniform(0.01, 0.02, (2, 16)).astype(np.float32)
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "s"], ["real"], axis=0, block_size=32),
+        helper.make_node("MatMul", ["x", "real"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, 64])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4, 16])],
+        [helper.make_tensor("w", TensorProto.INT4, [64, 16], steps.ravel()), numpy_helper.from_array(scale, "s")],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    x = rng.normal(0, 1, (4, 64)).astype(np.float32)
+    (y,) = OnnxSession(model.SerializeToString()).run({"x": x})
+    np.testing.assert_allclose(y, x @ (steps * np.repeat(scale, 32, axis=0)), atol=1e-5)
+
+
+def test_nodes_of_the_same_name_run(tmp_path: Path) -> None:
+    model = scaled_relu()
+    for node in model.graph.node:
+        node.name = "same"
+    assert len(model.graph.node) > 1
+    x = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
+    path = tmp_path / "same.onnx"
+    onnx.save_model(
+        model, path, save_as_external_data=True, all_tensors_to_one_file=True, location="w.bin", size_threshold=0
+    )
+    want = OnnxSession(scaled_relu().SerializeToString()).run({"x": x})
+    np.testing.assert_array_equal(OnnxSession(path).run({"x": x}), want)
+    _, inner = OnnxSession(path).run_with_intermediates({"x": x}, [model.graph.node[0].output[0]])
+    assert len(inner) == 1

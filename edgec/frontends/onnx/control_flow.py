@@ -164,7 +164,12 @@ def _while_loop(node: Node, context: Translation, walker: Walker) -> list[Value]
         kept = len(after)
         made.variable(context.constant(np.array(True)) if start is None else context.reshape(start, []))
         after.append(step.reshape(still, []))
+    places: list[int] = []  # of what is collected among the variables; what nobody reads is the counter, unnamed
+    node.outputs = [name if i in node.read else "" for i, name in enumerate(node.outputs)]
     for index in range(len(carried), len(results) - 1):
+        places.append(len(after) if index in node.read else 0)
+        if not places[-1]:
+            continue
         rows = made.variable(empty_rows(context, results[1 + index], _rows_of(node, index, always)))
         for time, found in gathered:
             rows = write_row(step, rows, time, found[1 + index])
@@ -180,7 +185,7 @@ def _while_loop(node: Node, context: Translation, walker: Walker) -> list[Value]
     if limit is None and always:
         raise Refusal("it never ends: it has no trip count, and its condition is always true")
     last = made.finish(after, goes_on)
-    return [*last[1 : 1 + len(carried)], *last[len(last) - (len(results) - 1 - len(carried)) :]]
+    return [*last[1 : 1 + len(carried)], *(last[place] for place in places)]
 
 
 def _rows_of(node: Node, output: int, always: bool) -> int:

@@ -26,6 +26,7 @@ from edgec.frontends.onnx.refused_ops import REFUSED
 from edgec.frontends.onnx.schema_functions import with_functions_inlined
 from edgec.frontends.onnx.sequences import TAKES_SEQUENCES, is_sequence
 from edgec.frontends.onnx.shapes import input_types
+from edgec.frontends.onnx.single_definitions import verify_single_definitions
 from edgec.frontends.onnx.subgraph import Subgraph
 from edgec.frontends.onnx.translation import Translation
 from edgec.ir.graph import Graph, Module, Op, Signature, Value
@@ -78,8 +79,10 @@ def read_onnx(
 def _translate(model: OnnxModel, shapes: Shapes, trace: dict[str, Value] | None, unroll: bool) -> Module:
     if not MIN_OPSET <= model.opset <= MAX_OPSET:
         raise ImportFailure(
-            f"Reading '{model.name}': it uses opset {model.opset}; edgec reads {MIN_OPSET} to {MAX_OPSET}."
+            f"Reading '{model.name}': it uses opset {model.opset}; edgec reads {MIN_OPSET} to {MAX_OPSET}: export it "
+            f"with opset {MAX_OPSET} or lower, or convert it by onnx.version_converter."
         )
+    verify_single_definitions(model.graph, model.name)
     known = families.TRANSLATIONS.keys() | REFUSED.keys() | SUBGRAPH_OPS.keys()
     proto = with_functions_inlined(model.proto, model.opset, known, model.name)
     if proto is not model.proto:

@@ -5,6 +5,8 @@ Where scale and zero point are known they stay in the graph as ranges for the qu
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from edgec.frontends.onnx.node import Refusal
@@ -44,6 +46,8 @@ def saturated(context: Translation, whole: Value, zero_point: Value) -> Value:
 def quant_params(scale: np.ndarray, zero_point: np.ndarray | None, x: Value, axis: int) -> QuantParams:
     """Known scales and zero points, one or one for each entry of an axis of `x`."""
     scales = tuple(float(np.float32(s)) for s in scale.reshape(-1))
+    if not all(math.isfinite(s) and s >= 0 for s in scales):
+        raise Refusal(_bad_scale(next(s for s in scales if not (math.isfinite(s) and s >= 0)), x))
     points = (0,) * len(scales) if zero_point is None else tuple(int(z) for z in zero_point.reshape(-1))
     if len(scales) != len(points):
         raise Refusal(f"{len(scales)} scales but {len(points)} zero points")
@@ -53,6 +57,16 @@ def quant_params(scale: np.ndarray, zero_point: np.ndarray | None, x: Value, axi
     if len(scales) != x.shape[axis]:
         raise Refusal(f"{len(scales)} scales for {x.shape[axis]} channels on axis {axis}")
     return QuantParams(scales, points, axis)
+
+
+def _bad_scale(scale: float, x: Value) -> str:
+    if not math.isinf(scale):
+        return f"the scale of '{x.name}' is {scale:g}; scales are finite and not negative: quantize the model again"
+    return (
+        f"the scale of '{x.name}' is infinite, as calibration makes it for values that reach infinity (an attention "
+        "mask of -inf): write the mask with a large finite number such as -1e4, or leave this tensor in float, and "
+        "quantize the model again"
+    )
 
 
 def dequantized_by(context: Translation, x: Value, quant: QuantParams) -> Value:

@@ -126,7 +126,10 @@ def emit_if(context: Translation, condition: Value, then: Subgraph, other: Subgr
     """
     for a, b in zip(then.graph.outputs, other.graph.outputs, strict=True):
         if a.shape != b.shape or a.dtype is not b.dtype:
-            raise Refusal(f"its branches give {a.type} and {b.type}, and the condition is only known at run time")
+            raise Refusal(
+                f"its branches give {a.type} and {b.type}, and the condition is only known at run time: TFLite's `if` "
+                "gives one shape, so fix the condition when the model is exported, or reshape one branch as the other"
+            )
     captured = list(dict.fromkeys([*then.captured, *other.captured]))
     then.order_captured([], captured)
     other.order_captured([], captured)

@@ -17,6 +17,11 @@ def non_max_suppression(node: Node, context: Translation) -> Value:
     """NonMaxSuppression: rows of image, class and box, as many as the model states."""
     boxes, scores = node.input(0), node.input(1)
     images, classes, count = scores.shape
+    if node.declared[:1] in ([], [None]):
+        raise Refusal(
+            "how many boxes it keeps is only known at run time, and the model states no number: state the shape of "
+            f"'{node.outputs[0]}' in the file, or export the network without suppression and suppress behind it"
+        )
     wanted = node.declared_shape()
     if images * classes > MAX_CALLS:
         raise Refusal(f"{images} images of {classes} classes are more than {MAX_CALLS} suppressions")

@@ -88,6 +88,17 @@ def test_a_loop_of_many_steps_is_a_while(compare: Any) -> None:
     assert sum(len(graph) for graph in module.graphs) < 200
 
 
+def test_what_a_loop_collects_for_nobody_needs_no_room(compare: Any) -> None:
+    node, constants = loop(3)
+    trips = {"n": constants.pop("n")}
+    feeds = {"x": X, **trips}
+    module = compare.check_onnx(compare.nodes_model([node], feeds, ["y"], constants=constants), feeds)
+    assert [op.opcode for op in module.main.ops if op.opcode == "while"] == ["while"]
+    model = compare.nodes_model([node], feeds, ["y", "all"], constants=constants)
+    with pytest.raises(UnsupportedOp, match="how many rows 'all' collects is only known at run time"):
+        read_onnx(model.SerializeToString())
+
+
 def test_a_loop_that_collects_too_much_is_refused(compare: Any) -> None:
     node, constants = loop(10**8)
     model = compare.nodes_model([node], {"x": X}, ["y", "all"], constants=constants)

@@ -150,8 +150,17 @@ def test_messages(compare: Any) -> None:
     model = one("Relu", x)
     model.graph.node[0].input[0] = "nowhere"
     assert message(model) == "Reading 'm.onnx': node 'node' uses 'nowhere', which nothing defines."
+    model = one("Relu", x)
+    model.graph.node.append(helper.make_node("Neg", ["x0"], [model.graph.output[0].name]))
+    assert "is defined twice, as output of a Relu and as output of a Neg; ONNX allows one" in message(model)
+    model = one("Add", x, x, constants=(1,))
+    model.graph.initializer.append(model.graph.initializer[0])
+    assert "is defined twice, as initializer and as initializer; ONNX allows one" in message(model)
+    model = one("Relu", x)
+    model.graph.input.append(model.graph.input[0])
+    assert "is defined twice, as input and as input; ONNX allows one" in message(model)
     model = one("Relu", x, opset=99)
-    assert message(model) == "Reading 'm.onnx': it uses opset 99; edgec reads 1 to 25."
+    assert message(model).startswith("Reading 'm.onnx': it uses opset 99; edgec reads 1 to 25: export it with opset 25")
     model = one("Expand", x, np.array([1 << 20, 1 << 20, 2, 2]), constants=(0, 1))
     assert message(model) == (
         "Reading 'm.onnx': node 'node' (Expand): its result of shape [1048576, 1048576, 2, 2] is larger than 2 GiB."

@@ -97,6 +97,11 @@ def test_refusals(compare: Any) -> None:
     assert wide == "quantizing to uint16 has no TFLite kernel"
     shifted = compare.refusal("QuantizeLinear", [x, SCALE, np.int16(3)], constants=[1, 2], opset=21)
     assert shifted == "int16 needs the zero point 0, found 3"
+    masked = compare.refusal("QuantizeLinear", [x, np.float32(np.inf), np.int8(3)], constants=[1, 2])
+    assert masked.startswith("the scale of 'x0' is infinite")
+    assert "write the mask with a large finite number such as -1e4" in masked
+    nothing = compare.refusal("DequantizeLinear", [x.astype(np.int8), np.float32(np.nan)], constants=[1])
+    assert nothing == "the scale of 'x0' is nan; scales are finite and not negative: quantize the model again"
     blocks = compare.refusal("QuantizeLinear", [x, np.ones((2, 2), np.float32)], constants=[1], opset=21, block_size=2)
     assert blocks == "blocks of 2 share a scale; TFLite has scales per tensor or channel"
     assert compare.refusal("QuantizeLinear", [x, None]) == "its input 1 is missing"

@@ -18,3 +18,10 @@ def test_too_many_classes_are_refused(compare: Any) -> None:
     inputs = [boxes, scores, np.array([1])]
     with pytest.raises(Exception, match="1 images of 300 classes are more than 256 suppressions"):
         compare.check_stated("NonMaxSuppression", [boxes, np.ones_like(scores), *inputs[2:]])
+
+
+def test_an_unknown_number_of_boxes_is_refused_with_what_to_do(compare: Any) -> None:
+    reason = compare.refusal(
+        "NonMaxSuppression", [np.zeros((1, 4, 4), np.float32), np.zeros((1, 1, 4), np.float32), np.array([1])]
+    )
+    assert reason.startswith("how many boxes it keeps is only known at run time, and the model states no number: state")
