@@ -14,13 +14,13 @@ import numpy as np
 
 from edgec.diagnostics import Note, Severity
 from edgec.errors import ImportFailure, VerificationError
-from edgec.frontends.claimed_shapes import take_inferred_shapes
 from edgec.ir.dtype import DType
 from edgec.ir.graph import Graph, Module, Op, Signature, Value
 from edgec.ir.packing import unpack
 from edgec.ir.types import QuantParams, TensorType
 from edgec.ir.verify import CUSTOM, OPAQUE
 from edgec.ops import OP_DEFS, verify
+from edgec.ops.claimed_shapes import take_inferred_shapes
 from edgec.schema.defaults import default_attributes
 from edgec.schema.fields import enum_name
 from edgec.schema.reader import read_model
