@@ -128,3 +128,22 @@ def test_routes_of_millions_of_channels_are_left_alone(monkeypatch: pytest.Monke
     assert routed() < 1 << 20
     monkeypatch.setattr(route_channels, "MOST_CHANNELS", channels)
     assert routed() > 16 << 20
+
+
+def test_values_of_millions_of_channels_beside_a_routed_one_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def routed() -> int:
+        graph = Graph("main")
+        x = graph.add_input("x", TensorType((1, 4, 2), DType.FLOAT32))
+        long = graph.add_input("long", TensorType((1, 8, 1 << 23), DType.FLOAT32))
+        turned = build(graph).emit("reverse_v2", [x, build(graph).ints([2])])
+        both = build(graph).emit("concatenation", [long, long], axis=2)
+        graph.outputs = [build(graph).emit("reverse_v2", [turned, build(graph).ints([2])]), both]
+        tracemalloc.start()
+        route_channels.RouteChannels().run(Module([graph]), PassContext(load_device("pixel4").target))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    assert routed() < 1 << 20
+    monkeypatch.setattr(route_channels, "MOST_TIED", 1 << 25)
+    assert routed() > 16 << 20

@@ -139,6 +139,14 @@ def test_a_function_of_an_opset_that_is_none(version: int) -> None:
     refusal(model([helper.make_node("F", ["x"], ["y"], domain="local")], functions=[function]))
 
 
+def test_a_function_in_a_model_of_an_opset_beyond_32_bits() -> None:
+    node = helper.make_node("Mul", ["a", "a"], ["r"])
+    function = helper.make_function("local", "Square", ["a"], ["r"], [node], [helper.make_opsetid("", 17)])
+    proto = model([helper.make_node("Square", ["x"], ["y"], domain="local")], functions=[function])
+    proto.opset_import[0].version = -(1 << 31) - 1
+    assert "it uses opset -2147483649; edgec reads" in refusal(proto)
+
+
 def test_a_number_of_five_thousand_digits_in_the_text_form() -> None:
     text = f"graph @main(%x: float32[{'9' * 5000}]) {{\n  return %x\n}}\n"
     with pytest.raises(ParseError, match="line 1: a number has more digits than any value could"):

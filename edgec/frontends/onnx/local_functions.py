@@ -28,9 +28,11 @@ def with_local_functions_inlined(proto: Any, name: str) -> Any:
     _refuse_recursion(functions, name)
     for nodes in (proto.graph.node, *(f.node for f in proto.functions)):
         _give_defaults(nodes, functions)
-    from onnx import inliner
+    from onnx import defs, inliner
 
     opset = _opset(proto.opset_import)
+    if opset is not None and not 0 < opset <= defs.onnx_opset_version():
+        return proto  # no opset at all, which the importer says
     others = [f for f in proto.functions if _opset(f.opset_import) not in (None, opset)]
     others = [f for f in others if opset is None or not _raise_opset(f, opset)]
     try:

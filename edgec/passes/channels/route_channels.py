@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from edgec.ir.graph import Graph, Op
+from edgec.ir.graph import Graph, Op, Value
 from edgec.ops import build
 from edgec.passes.base import GraphPass, PassContext
 from edgec.passes.channels.assembly import Assembler, Assembly
@@ -17,6 +18,7 @@ from edgec.passes.channels.routing import Routing, trailing_permutation
 
 MOVERS = ("gather", "transpose", "slice", "strided_slice", "split", "split_v", "pack", "unpack", "reverse_v2")
 MOST_CHANNELS = 1 << 20  # of a value that is moved; a graph with more is left alone, to bound time and memory
+MOST_TIED = 1 << 22  # of any value, whose channels may be tied to those of a moved one
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,9 @@ class RouteChannels(GraphPass):
 
     def run_on_graph(self, graph: Graph, context: PassContext) -> int:
         """Rewrite one graph; returns the number of values put together anew."""
-        widths = [r.shape[-1] for op in graph.ops if op.opcode in MOVERS for r in op.results if r.type.rank]
-        if not widths or max(widths) > MOST_CHANNELS:
+        moved = _widest(v for op in graph.ops if op.opcode in MOVERS for v in op.results)
+        tied = (v for op in graph.ops for v in (*op.operands, *op.results) if v is not None)
+        if not moved or moved > MOST_CHANNELS or _widest(tied) > MOST_TIED:
             return 0
         routing = Routing(graph)
         plan = Plan(graph, routing)
@@ -51,6 +54,10 @@ class RouteChannels(GraphPass):
         """The report's note."""
         values = "1 value" if changes == 1 else f"{changes} values"
         return f"{values} put together from other values' channels"
+
+
+def _widest(values: Iterable[Value]) -> int:
+    return max((v.shape[-1] for v in values if v.type.rank), default=0)
 
 
 def _gather_instead(op: Op, graph: Graph) -> bool:
