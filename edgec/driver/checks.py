@@ -91,7 +91,7 @@ class _Compared:
         return (
             self.finite
             and self.fidelity.sqnr_db() >= LEAST_SQNR_DB
-            and (self.fidelity.relative_rms_error() <= LARGEST_RMS_SHARE)
+            and self.fidelity.relative_rms_error() <= LARGEST_RMS_SHARE
         )
 
     def check(self) -> OutputCheck:

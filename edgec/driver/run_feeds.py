@@ -12,8 +12,7 @@ from edgec.driver.feeds import Feeds, check_feeds
 from edgec.driver.fitting_feeds import ending_feeds
 from edgec.ir.graph import Module
 
-ANY_RUN_BYTES = 192 << 20
-"""What a run may take whatever asks for it, in inputs and results of one op."""
+ANY_RUN_BYTES = 192 << 20  # in inputs and results of one op, whatever file asks for it
 RUN_BYTES_PER_SOURCE_BYTE = 5000
 MOST_RUN_BYTES = 1 << 30
 ENDLESS = "a loop does not end on generated inputs; give real ones with --calibration"

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgec.driver.checks import Run
 from edgec.driver.feeds import Feeds
+from edgec.driver.kept_outputs import replayed
 from edgec.driver.runner import feeds_in_source_layout
 from edgec.driver.source import SourceModel
 from edgec.driver.source_runtimes import SourceRuntime
@@ -66,9 +67,8 @@ class SourceRuns:
 
 
 def recorded(run: Run, feeds: Feeds) -> Run:
-    """A run on the same feeds in their order that gives what `run` gave: its model need not stay in memory."""
-    outputs = iter([run(feed) for feed in feeds])
-    return lambda feed: next(outputs)
+    """Runs at once; a run on the same feeds in their order then gives what `run` gave."""
+    return replayed([run(feed) for feed in feeds])
 
 
 def _run(runtime: SourceRuntime, module: Module, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -11,8 +11,7 @@ from edgec.frontends.onnx.node import Refusal
 
 FIRST_BYTES = 512 << 20
 BYTES_PER_STORED_BYTE = 16  # weights are turned, unpacked from int4 and taken apart
-
-MAX_ELEMENTS = 1 << 26
+MAX_ELEMENTS = 1 << 26  # of one constant
 
 
 def check_elements(shape: Sequence[int]) -> None:

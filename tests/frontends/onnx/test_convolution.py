@@ -178,7 +178,7 @@ def test_depthwise_transposed_convolutions(compare: Any, attributes: dict[str, A
     assert "transpose_conv" not in found
 
 
-def test_a_thousand_groups_are_not_written_out(compare: Any) -> None:
+def test_thousands_of_groups_are_not_written_out(compare: Any) -> None:
     wide = random(1, 5000, 2, 2)
     reason = "each of its 5000 groups would take an op; up to 4096 are written out"
     assert compare.refusal("ConvTranspose", [wide, random(5000, 1, 2, 2)], constants=[1], group=5000) == reason
