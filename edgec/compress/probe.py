@@ -18,9 +18,7 @@ from edgec.compress.weights import zero_bias, zero_point
 from edgec.errors import MissingExtra, RuntimeFailure
 from edgec.ir.graph import Graph, Module, Op, Value
 from edgec.runtime.litert import LiteRTSession
-from edgec.runtime.tflm import TFLMSession
-
-PROBE_ARENA_BYTES = 64 << 20
+from edgec.runtime.tflm import AMPLE_ARENA_BYTES, TFLMSession
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +67,7 @@ def _run_everywhere(ops: Sequence[Op]) -> list[list[np.ndarray]]:
     runs = []
     loaders: list[Callable[[], LiteRTSession | TFLMSession]] = [lambda: LiteRTSession(model, xnnpack=False)]
     if not all(value.dtype.is_float for value in graph.outputs):
-        loaders.append(lambda: TFLMSession(model, PROBE_ARENA_BYTES))
+        loaders.append(lambda: TFLMSession(model, AMPLE_ARENA_BYTES))
         loaders.append(lambda: LiteRTSession(model))
         loaders.append(lambda: LiteRTSession(model, reference_kernels=True))
     for load in loaders:

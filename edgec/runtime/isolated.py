@@ -81,13 +81,13 @@ def run_litert(
 
 
 def run_tflm(
-    model: bytes, inputs: Sequence[Array], arena_bytes: int = 64 << 20, **options: Any
+    model: bytes, inputs: Sequence[Array], arena_bytes: int | None = None, **options: Any
 ) -> tuple[dict[str, Any], list[Array]]:
     """Run a model once in TFLM, in this process; the child's side of `run_isolated("tflm", …)`."""
     from edgec.runtime.sample_inputs import sample_inputs
-    from edgec.runtime.tflm import TFLMSession
+    from edgec.runtime.tflm import AMPLE_ARENA_BYTES, TFLMSession
 
-    session = TFLMSession(model, arena_bytes, **options)
+    session = TFLMSession(model, AMPLE_ARENA_BYTES if arena_bytes is None else arena_bytes, **options)
     return {"runtime": str(session.runtime)}, session.run(inputs or sample_inputs(session.input_details))
 
 

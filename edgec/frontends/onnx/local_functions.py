@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgec.errors import ImportFailure
+from edgec.frontends.onnx.inner_graphs import inner_graphs
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, NodeProto
@@ -87,7 +88,7 @@ def _with_inner(nodes: Iterable[NodeProto]) -> Iterable[NodeProto]:
     for node in nodes:
         yield node
         for attribute in node.attribute:
-            for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            for graph in inner_graphs(attribute):
                 yield from _with_inner(graph.node)
 
 

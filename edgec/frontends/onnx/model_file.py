@@ -15,6 +15,7 @@ import numpy as np
 
 from edgec.errors import ImportFailure
 from edgec.frontends.onnx.external_data import EXTERNAL, external_array
+from edgec.frontends.onnx.inner_graphs import inner_graphs
 from edgec.frontends.onnx.local_functions import with_local_functions_inlined
 from edgec.frontends.onnx.raw_weights import split_weights
 
@@ -137,7 +138,7 @@ def _names(graph: GraphProto) -> Iterator[str | bytes]:
         yield from (node.op_type, node.domain, node.name, *node.input, *node.output)
         for attribute in node.attribute:
             yield from (attribute.name, attribute.ref_attr_name, attribute.t.name)
-            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            for inner in inner_graphs(attribute):
                 yield from _names(inner)
     for tensor in graph.initializer:
         yield tensor.name
@@ -155,7 +156,7 @@ def _inner_tensors(nodes: Iterable[NodeProto]) -> Iterator[TensorProto]:
             yield from (attribute.t, *attribute.tensors)
             for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
                 yield from (sparse.values, sparse.indices)
-            for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            for graph in inner_graphs(attribute):
                 yield from graph.initializer
                 yield from (part for sparse in graph.sparse_initializer for part in (sparse.values, sparse.indices))
                 yield from _inner_tensors(graph.node)

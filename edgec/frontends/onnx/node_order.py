@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from edgec.frontends.onnx.inner_graphs import inner_graphs
+
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
-
-GRAPH = 5  # AttributeProto.GRAPH
 
 
 def in_order(nodes: Sequence[NodeProto]) -> Sequence[NodeProto]:
@@ -53,7 +53,7 @@ def names_used(proto: NodeProto) -> Iterator[str]:
     """The values a node uses, those its subgraphs capture included."""
     yield from proto.input
     for attribute in proto.attribute:
-        for graph in [attribute.g] if attribute.type == GRAPH else attribute.graphs:
+        for graph in inner_graphs(attribute):
             yield from names_used_in(graph)
 
 
